@@ -1,0 +1,378 @@
+//! [`Entities`](crate::entities::Entities) as tests. A fixture is an async function that gives an empty store in which one
+//! schema, [`SCHEMA_ID`], holds [`SCHEMA`].
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::auth::{Action, Permission, Principal, Scope};
+use crate::conformance::id;
+use crate::document::{DEPTH_MAX, Document};
+use crate::entities::{Entities, ListQuery, Precondition, PutOptions};
+use crate::error::{ErrorKind, Result};
+use crate::name::{DatabaseName, EntityKey, SchemaId};
+
+/// The schema that a fixture's store has; it applies to the database of the same name.
+pub const SCHEMA_ID: &str = "checked";
+/// Its text.
+pub const SCHEMA: &str = r#"{"type":"object","required":["n"],"properties":{"n":{"type":"integer"}}}"#;
+
+/// What a fixture gives.
+pub type Subject = Arc<dyn Entities>;
+
+/// Expands to one test for each sentence of the trait's documentation.
+#[macro_export]
+macro_rules! conformance_entities {
+    ($fixture:path) => {
+        $crate::conformance_entities!(@ $fixture:
+            what_was_put_is_got_byte_for_byte
+            nothing_there_is_not_found
+            versions_count_up_by_one_and_tags_differ
+            a_recreated_entity_has_another_tag
+            a_document_that_breaks_its_schema_is_not_written
+            a_named_schema_that_does_not_exist_is_refused
+            preconditions_hold_or_nothing_happens
+            concurrent_conditional_writers_have_one_winner
+            concurrent_unconditional_writers_skip_no_version
+            a_batch_is_written_as_a_whole
+            a_batch_with_one_bad_document_writes_none
+            a_batch_has_limits
+            removing_says_whether_there_was_one
+            listings_are_ordered_and_paged
+            databases_are_listed_while_they_hold_something
+            each_operation_needs_its_permission
+            a_reader_never_sees_an_older_version
+            an_abandoned_write_is_whole_or_absent
+        );
+    };
+    (@ $fixture:path: $($name:ident)*) => {
+        mod entities_conformance {
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    $crate::conformance::entities::$name($fixture().await).await;
+                }
+            )*
+        }
+    };
+}
+
+fn document(text: &str) -> Document {
+    Document::parse(text.as_bytes(), DEPTH_MAX).unwrap()
+}
+
+fn database(name: &str) -> DatabaseName {
+    DatabaseName::parse(name).unwrap()
+}
+
+fn key(text: &str) -> EntityKey {
+    EntityKey::parse(text).unwrap()
+}
+
+fn when(precondition: Precondition) -> PutOptions {
+    PutOptions { precondition, ..PutOptions::default() }
+}
+
+async fn put(entities: &Subject, at: &str, text: &str) -> crate::entities::Written {
+    entities.put(&Principal::admin(), &id("db", at), document(text), &PutOptions::default()).await.unwrap()
+}
+
+async fn get(entities: &Subject, at: &str) -> Result<String> {
+    let entity = entities.get(&Principal::admin(), &id("db", at)).await?;
+    Ok(String::from_utf8(entity.document.bytes().to_vec()).unwrap())
+}
+
+async fn keys(entities: &Subject, query: &ListQuery) -> (Vec<String>, bool) {
+    let page = entities.list(&Principal::admin(), &database("db"), query).await.unwrap();
+    (page.items.iter().map(|item| item.key.to_string()).collect(), page.more)
+}
+
+/// "The entity" as it was put.
+pub async fn what_was_put_is_got_byte_for_byte(entities: Subject) {
+    for (at, text) in
+        [("a", "{ \"b\":1.0,\"a\":123456789012345678901234567890 }"), ("ключ 😀", "\"\\u00e4\""), ("c", " 1e999\n")]
+    {
+        put(&entities, at, text).await;
+        assert_eq!(get(&entities, at).await.unwrap(), text);
+    }
+    let entity = entities.get(&Principal::admin(), &id("db", "a")).await.unwrap();
+    assert_eq!((entity.meta.version, entity.meta.schema.clone()), (1, None));
+}
+
+/// "Or `NotFound`."
+pub async fn nothing_there_is_not_found(entities: Subject) {
+    put(&entities, "a", "1").await;
+    for missing in [id("db", "b"), id("other", "a")] {
+        let error = entities.get(&Principal::admin(), &missing).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+    }
+}
+
+/// "Versions count up by one."
+pub async fn versions_count_up_by_one_and_tags_differ(entities: Subject) {
+    let mut tags = BTreeSet::new();
+    let mut before = 0;
+    for version in 1..=5 {
+        let written = put(&entities, "a", "{}").await;
+        assert_eq!((written.meta.version, written.created), (version, version == 1));
+        assert!(written.meta.updated.0 > before);
+        before = written.meta.updated.0;
+        tags.insert(written.meta.etag().to_string());
+        let read = entities.get(&Principal::admin(), &id("db", "a")).await.unwrap();
+        assert_eq!(read.meta.etag(), written.meta.etag());
+        assert_eq!(read.meta.created, written.meta.created);
+    }
+    assert_eq!(tags.len(), 5);
+}
+
+/// Equal tags mean the same write.
+pub async fn a_recreated_entity_has_another_tag(entities: Subject) {
+    let first = put(&entities, "a", "1").await;
+    entities.delete(&Principal::admin(), &id("db", "a"), &Precondition::None).await.unwrap();
+    let second = put(&entities, "a", "1").await;
+    assert!(second.created);
+    assert_ne!(first.meta.etag(), second.meta.etag());
+    let stale = when(Precondition::Matches(vec![first.meta.etag()]));
+    let error = entities.put(&Principal::admin(), &id("db", "a"), document("2"), &stale).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PreconditionFailed);
+}
+
+/// "The document is checked against the schema that applies first."
+pub async fn a_document_that_breaks_its_schema_is_not_written(entities: Subject) {
+    let who = Principal::admin();
+    let by_name = PutOptions { schema: Some(SchemaId::parse(SCHEMA_ID).unwrap()), ..PutOptions::default() };
+    for (at, options) in [(id(SCHEMA_ID, "a"), PutOptions::default()), (id("db", "a"), by_name)] {
+        let error = entities.put(&who, &at, document("{\"n\":\"x\"}"), &options).await.unwrap_err();
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Invalid, "schema_violation"));
+        assert_eq!(error.violations()[0].pointer, "/n");
+        assert_eq!(error.violations()[0].keyword, "type");
+        assert_eq!(entities.get(&who, &at).await.unwrap_err().kind(), ErrorKind::NotFound);
+        let written = entities.put(&who, &at, document("{\"n\":1}"), &options).await.unwrap();
+        assert_eq!(written.meta.schema, Some((SchemaId::parse(SCHEMA_ID).unwrap(), 1)));
+        assert!(entities.put(&who, &at, document("{}"), &options).await.is_err());
+        assert_eq!(entities.get(&who, &at).await.unwrap().document, document("{\"n\":1}"));
+    }
+}
+
+/// A schema that a request names must exist.
+pub async fn a_named_schema_that_does_not_exist_is_refused(entities: Subject) {
+    let options = PutOptions { schema: Some(SchemaId::parse("none").unwrap()), ..PutOptions::default() };
+    let error = entities.put(&Principal::admin(), &id("db", "a"), document("{}"), &options).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Invalid, "unknown_schema"));
+    assert!(get(&entities, "a").await.is_err());
+}
+
+/// A precondition that does not hold changes nothing.
+pub async fn preconditions_hold_or_nothing_happens(entities: Subject) {
+    let who = Principal::admin();
+    let at = id("db", "a");
+    let put_when = async |text: &str, precondition| entities.put(&who, &at, document(text), &when(precondition)).await;
+    let refused = |result: Result<_>| assert_eq!(result.unwrap_err().kind(), ErrorKind::PreconditionFailed);
+    refused(put_when("1", Precondition::Exists).await);
+    let first = put_when("1", Precondition::Absent).await.unwrap().meta.etag();
+    refused(put_when("2", Precondition::Absent).await);
+    let second = put_when("2", Precondition::Matches(vec![first])).await.unwrap().meta.etag();
+    refused(put_when("3", Precondition::Matches(vec![first])).await);
+    assert_eq!(get(&entities, "a").await.unwrap(), "2");
+    let stale = entities.delete(&who, &at, &Precondition::Matches(vec![first])).await;
+    assert_eq!(stale.unwrap_err().kind(), ErrorKind::PreconditionFailed);
+    assert!(entities.delete(&who, &at, &Precondition::Matches(vec![first, second])).await.unwrap());
+    let gone = entities.delete(&who, &at, &Precondition::Matches(vec![second])).await;
+    assert_eq!(gone.unwrap_err().kind(), ErrorKind::PreconditionFailed);
+}
+
+/// Exactly one of many writers that expect the same wins.
+pub async fn concurrent_conditional_writers_have_one_winner(entities: Subject) {
+    let mut tag = put(&entities, "a", "0").await.meta.etag();
+    for round in 0..20 {
+        let writers = (0..8).map(|n| {
+            let (entities, options) = (entities.clone(), when(Precondition::Matches(vec![tag])));
+            tokio::spawn(async move {
+                entities.put(&Principal::admin(), &id("db", "a"), document(&format!("{n}")), &options).await
+            })
+        });
+        let mut won = Vec::new();
+        for writer in writers.collect::<Vec<_>>() {
+            match writer.await.unwrap() {
+                Ok(written) => won.push(written.meta.etag()),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::PreconditionFailed),
+            }
+        }
+        assert_eq!(won.len(), 1, "round {round}");
+        tag = won[0];
+    }
+}
+
+/// Without a precondition every write happens, each as its own version.
+pub async fn concurrent_unconditional_writers_skip_no_version(entities: Subject) {
+    let writers = (0..8).map(|n| {
+        let entities = entities.clone();
+        tokio::spawn(async move {
+            let mut versions = Vec::new();
+            for round in 0..10 {
+                versions.push(put(&entities, "a", &format!("{}", n * 100 + round)).await.meta.version);
+            }
+            versions
+        })
+    });
+    let mut versions = BTreeSet::new();
+    for writer in writers.collect::<Vec<_>>() {
+        versions.extend(writer.await.unwrap());
+    }
+    assert_eq!(versions, (1..=80).collect());
+}
+
+/// "Writes many entities of one database, answered in order."
+pub async fn a_batch_is_written_as_a_whole(entities: Subject) {
+    put(&entities, "k3", "0").await;
+    let documents: Vec<_> = (0..50).map(|n| (key(&format!("k{n}")), document(&format!("{n}")))).collect();
+    let results = entities.put_many(&Principal::admin(), &database("db"), documents, None).await.unwrap();
+    for (n, result) in results.into_iter().enumerate() {
+        let written = result.unwrap();
+        assert_eq!((written.meta.version, written.created), if n == 3 { (2, false) } else { (1, true) });
+        assert_eq!(get(&entities, &format!("k{n}")).await.unwrap(), n.to_string());
+    }
+}
+
+/// "Every document is checked before any is written."
+pub async fn a_batch_with_one_bad_document_writes_none(entities: Subject) {
+    let who = Principal::admin();
+    let documents =
+        vec![(key("a"), document("{\"n\":1}")), (key("b~"), document("{\"n\":\"x\"}")), (key("c"), document("{}"))];
+    let error = entities.put_many(&who, &database(SCHEMA_ID), documents, None).await.unwrap_err();
+    let pointers: Vec<_> = error.violations().iter().map(|violation| violation.pointer.as_str()).collect();
+    assert_eq!(pointers, ["/b~0/n", "/c"]);
+    assert_eq!(entities.get(&who, &id(SCHEMA_ID, "a")).await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+/// "A key that is named twice is refused, and so are none or too many."
+pub async fn a_batch_has_limits(entities: Subject) {
+    let who = Principal::admin();
+    let put_all = async |keys: Vec<String>| {
+        let documents = keys.iter().map(|at| (key(at), document("1"))).collect();
+        entities.put_many(&who, &database("db"), documents, None).await
+    };
+    assert_eq!(put_all(vec![]).await.unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(put_all(vec!["a".into(), "b".into(), "a".into()]).await.unwrap_err().kind(), ErrorKind::Invalid);
+    let many = (0..=crate::entities::BATCH_ENTITIES_MAX).map(|n| n.to_string()).collect();
+    assert_eq!(put_all(many).await.unwrap_err().kind(), ErrorKind::TooLarge);
+    assert_eq!(keys(&entities, &ListQuery::default()).await.0, [""; 0]);
+}
+
+/// "Removes an entity, and says whether there was one; … removing nothing succeeds."
+pub async fn removing_says_whether_there_was_one(entities: Subject) {
+    let who = Principal::admin();
+    put(&entities, "a", "1").await;
+    assert!(entities.delete(&who, &id("db", "a"), &Precondition::None).await.unwrap());
+    assert_eq!(get(&entities, "a").await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(!entities.delete(&who, &id("db", "a"), &Precondition::None).await.unwrap());
+}
+
+/// "A page of the keys of a database, in order; an unknown database has none."
+pub async fn listings_are_ordered_and_paged(entities: Subject) {
+    for at in ["b", "a2", "a1", "ä"] {
+        put(&entities, at, "1").await;
+    }
+    assert_eq!(
+        keys(&entities, &ListQuery::default()).await,
+        (vec!["a1".into(), "a2".into(), "b".into(), "ä".into()], false)
+    );
+    put(&entities, "a15", "1").await;
+    entities.delete(&Principal::admin(), &id("db", "a2"), &Precondition::None).await.unwrap();
+    let query = ListQuery { prefix: "a".into(), after: None, limit: 1 };
+    assert_eq!(keys(&entities, &query).await, (vec!["a1".into()], true));
+    let query = ListQuery { after: Some(key("a1")), ..query };
+    assert_eq!(keys(&entities, &query).await, (vec!["a15".into()], false));
+    let none = entities.list(&Principal::admin(), &database("none"), &ListQuery::default()).await.unwrap();
+    assert!(none.items.is_empty() && !none.more);
+}
+
+/// "The databases that hold entities and that the caller may read, in order."
+pub async fn databases_are_listed_while_they_hold_something(entities: Subject) {
+    let who = Principal::admin();
+    for database in ["zoo", "db", "chat"] {
+        entities.put(&who, &id(database, "a"), document("1"), &PutOptions::default()).await.unwrap();
+    }
+    let listed = async |who: &Principal| {
+        entities.databases(who).await.unwrap().iter().map(DatabaseName::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(&who).await, ["chat", "db", "zoo"]);
+    entities.delete(&who, &id("db", "a"), &Precondition::None).await.unwrap();
+    assert_eq!(listed(&who).await, ["chat", "zoo"]);
+    let scoped = Principal {
+        client_id: "c".into(),
+        permissions: vec![Permission::Read],
+        scopes: vec![Scope { database: "chat*".into(), actions: vec![Action::Read] }],
+    };
+    assert_eq!(listed(&scoped).await, ["chat"]);
+}
+
+/// "Needs read", "Needs write".
+pub async fn each_operation_needs_its_permission(entities: Subject) {
+    put(&entities, "a", "1").await;
+    let only = |permission| Principal { client_id: "c".into(), permissions: vec![permission], scopes: Vec::new() };
+    let (reader, writer) = (only(Permission::Read), only(Permission::Write));
+    let at = id("db", "a");
+    let forbidden = |result: Result<()>| assert_eq!(result.unwrap_err().kind(), ErrorKind::Forbidden);
+    forbidden(entities.get(&writer, &at).await.map(drop));
+    forbidden(entities.list(&writer, &at.database, &ListQuery::default()).await.map(drop));
+    forbidden(entities.databases(&writer).await.map(drop));
+    forbidden(entities.put(&reader, &at, document("2"), &PutOptions::default()).await.map(drop));
+    let documents = vec![(key("b"), document("1"))];
+    forbidden(entities.put_many(&reader, &at.database, documents, None).await.map(drop));
+    forbidden(entities.delete(&reader, &at, &Precondition::None).await.map(drop));
+    assert_eq!(get(&entities, "a").await.unwrap(), "1");
+    assert!(entities.get(&reader, &at).await.is_ok());
+    assert!(entities.put(&writer, &at, document("2"), &PutOptions::default()).await.is_ok());
+}
+
+/// A read is never older than the last acknowledged write.
+pub async fn a_reader_never_sees_an_older_version(entities: Subject) {
+    put(&entities, "a", "1").await;
+    let acknowledged = Arc::new(std::sync::atomic::AtomicU64::new(1));
+    let readers: Vec<_> = (0..4)
+        .map(|_| {
+            let (entities, acknowledged) = (entities.clone(), acknowledged.clone());
+            tokio::spawn(async move {
+                loop {
+                    let at_least = acknowledged.load(std::sync::atomic::Ordering::SeqCst);
+                    let read = entities.get(&Principal::admin(), &id("db", "a")).await.unwrap().meta.version;
+                    assert!(read >= at_least, "read version {read} after {at_least} was acknowledged");
+                    if read == 200 {
+                        return;
+                    }
+                    tokio::task::yield_now().await;
+                }
+            })
+        })
+        .collect();
+    for _ in 2..=200 {
+        let version = put(&entities, "a", "1").await.meta.version;
+        acknowledged.store(version, std::sync::atomic::Ordering::SeqCst);
+    }
+    for reader in readers {
+        reader.await.unwrap();
+    }
+}
+
+/// A write whose caller went away is whole or absent, and the next one counts on from it.
+pub async fn an_abandoned_write_is_whole_or_absent(entities: Subject) {
+    put(&entities, "a", "\"first\"").await;
+    for round in 0..50_u32 {
+        let text = format!("\"{}\"", "x".repeat(1000 + round as usize));
+        let writer = {
+            let entities = entities.clone();
+            tokio::spawn(async move { put(&entities, "a", &text).await })
+        };
+        for _ in 0..round {
+            tokio::task::yield_now().await;
+        }
+        writer.abort();
+        let _ = writer.await;
+        let before = entities.get(&Principal::admin(), &id("db", "a")).await.unwrap();
+        let length = before.document.bytes().len();
+        assert!(length == 7 || (1002..=1052).contains(&length));
+        let after = put(&entities, "a", "\"first\"").await;
+        assert!(after.meta.version > before.meta.version);
+    }
+}

@@ -1,0 +1,249 @@
+//! The keys of each database in order, in memory: what listings are answered from.
+//!
+//! Names at rest have no useful order, so the index is built from the storage's names when it is first asked for, kept
+//! current by the writes of this process, and dropped after an unknown outcome. The surprise: it is kept by group, not
+//! by database, because only opening every name of a group tells which databases share it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::TryStreamExt;
+use lru::LruCache;
+
+use crate::address::Names;
+use crate::entities::{ListQuery, ListedKey, PAGE_KEYS_MAX, Page};
+use crate::error::{Error, Result};
+use crate::name::{DatabaseName, EntityId, EntityKey};
+use crate::seal;
+use crate::storage::{Group, ObjectName, Space, Storage};
+
+/// How much memory the index of all databases may take where nothing else is configured.
+pub const KEY_INDEX_BYTES_MAX: usize = 256 << 20;
+/// What one key costs beside its text.
+const KEY_OVERHEAD_BYTES: usize = 64;
+/// How many times a listing builds an index that writes of unknown outcome keep dropping.
+const BUILDS_MAX: usize = 8;
+
+/// The databases of one group, each with its keys and the sizes of their objects.
+type Databases = BTreeMap<DatabaseName, BTreeMap<Box<str>, u64>>;
+
+/// The index.
+#[derive(Debug)]
+pub struct KeyIndex {
+    storage: Arc<dyn Storage>,
+    names: Arc<Names>,
+    bytes_max: usize,
+    state: Mutex<State>,
+    /// One build at a time: a second listing waits for the first instead of reading the same names.
+    building: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug)]
+struct State {
+    ready: LruCache<Group, Databases>,
+    bytes: usize,
+    /// The group under construction, and the changes to it meanwhile; `None` when they cannot be known.
+    building: HashMap<Group, Option<Vec<Change>>>,
+}
+
+/// One write: the size of the object that is there now, if any.
+type Change = (EntityId, Option<u64>);
+
+impl KeyIndex {
+    /// An index over a store, empty until it is asked for.
+    pub fn new(storage: Arc<dyn Storage>, names: Arc<Names>, bytes_max: usize) -> Self {
+        let state = State { ready: LruCache::unbounded(), bytes: 0, building: HashMap::new() };
+        Self { storage, names, bytes_max, state: Mutex::new(state), building: tokio::sync::Mutex::new(()) }
+    }
+
+    /// Takes note of a write that happened; `size` is `None` for a removal.
+    pub fn record(&self, id: &EntityId, size_bytes: Option<u64>) {
+        let mut state = self.state();
+        if state.ready.is_empty() && state.building.is_empty() {
+            return;
+        }
+        let group = self.names.group(&id.database);
+        if let Some(changes) = state.building.get_mut(&group) {
+            changes.iter_mut().for_each(|changes| changes.push((id.clone(), size_bytes)));
+            return;
+        }
+        let Some(databases) = state.ready.peek_mut(&group) else { return };
+        let (added, removed) = apply(databases, id, size_bytes);
+        state.bytes = (state.bytes + added).saturating_sub(removed);
+        state.evict(self.bytes_max);
+    }
+
+    /// Forgets a database whose state is not known any more.
+    pub fn forget(&self, database: &DatabaseName) {
+        let group = self.names.group(database);
+        let mut state = self.state();
+        if let Some(changes) = state.building.get_mut(&group) {
+            *changes = None;
+        }
+        state.remove(&group);
+    }
+
+    /// A page of the keys of a database.
+    pub async fn list(&self, database: &DatabaseName, query: &ListQuery) -> Result<Page> {
+        let group = self.names.group(database);
+        self.with(&group, |databases| {
+            databases.get(database).map_or_else(|| Ok(Page::default()), |keys| page(keys, query))
+        })
+        .await?
+    }
+
+    /// Every database that holds entities, in order.
+    pub async fn databases(&self) -> Result<Vec<DatabaseName>> {
+        let mut found = Vec::new();
+        for group in self.storage.groups(Space::Entities).await? {
+            found.extend(self.with(&group, |databases| databases.keys().cloned().collect::<Vec<_>>()).await?);
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// Answers from a group's index, building it first where needed.
+    async fn with<T>(&self, group: &Group, answer: impl Fn(&Databases) -> T) -> Result<T> {
+        for _ in 0..BUILDS_MAX {
+            if let Some(databases) = self.state().ready.get(group) {
+                return Ok(answer(databases));
+            }
+            let _one = self.building.lock().await;
+            if !self.state().ready.contains(group) {
+                self.build(group).await?;
+            }
+        }
+        Err(Error::unavailable("the listing changed too often while it was built; ask again"))
+    }
+
+    /// Reads every name of a group and keeps its index, unless a write of unknown outcome came in between.
+    async fn build(&self, group: &Group) -> Result<()> {
+        let announced = Announced::new(self, group);
+        let mut databases = Databases::new();
+        let mut listing = self.storage.list(Space::Entities, group);
+        while let Some(listed) = listing.try_next().await? {
+            let is_tombstone = listed.size_bytes % 8 == 4;
+            if let (false, Some(id)) = (is_tombstone, self.entity(group, &listed.name).await?) {
+                apply(&mut databases, &id, Some(listed.size_bytes));
+            }
+        }
+        let mut state = self.state();
+        // The replay and the finished index are one step under the lock, so that no write falls between them.
+        let Some(Some(changes)) = state.building.remove(group) else { return Ok(()) };
+        for (id, size_bytes) in changes {
+            apply(&mut databases, &id, size_bytes);
+        }
+        state.bytes += databases.values().flat_map(BTreeMap::keys).map(|key| cost(key)).sum::<usize>();
+        state.ready.put(group.clone(), databases);
+        state.evict(self.bytes_max);
+        drop(state);
+        drop(announced);
+        Ok(())
+    }
+
+    /// The entity behind a name; `None` for a file that is not ours, which a listing must not trip over.
+    async fn entity(&self, group: &Group, name: &str) -> Result<Option<EntityId>> {
+        let opened = match self.names.open_object_name(group, name) {
+            Ok(None) => self.entity_by_header(group, name).await?,
+            opened => opened,
+        };
+        Ok(opened.unwrap_or_else(|error| {
+            tracing::warn!(name, %error, "an object among the entities has a name that is not ours; left out of the listing");
+            None
+        }))
+    }
+
+    /// Long names are hashes: the header has the name itself.
+    async fn entity_by_header(&self, group: &Group, name: &str) -> Result<Result<Option<EntityId>>> {
+        let object = ObjectName { space: Space::Entities, group: group.clone(), name: name.into(), sealed: true };
+        let Some(head) = self.storage.head(&object).await? else { return Ok(Ok(None)) };
+        Ok(seal::peek_name(&head.start).and_then(|sealed| self.names.open(sealed)).map(Some))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn remove(&mut self, group: &Group) {
+        if let Some(databases) = self.ready.pop(group) {
+            let bytes = databases.values().flat_map(BTreeMap::keys).map(|key| cost(key)).sum();
+            self.bytes = self.bytes.saturating_sub(bytes);
+        }
+    }
+
+    /// Makes room; the group used last stays even if it is larger than the limit, or it could never be listed.
+    fn evict(&mut self, bytes_max: usize) {
+        while self.bytes > bytes_max && self.ready.len() > 1 {
+            let Some(group) = self.ready.peek_lru().map(|(group, _)| group.clone()) else { return };
+            self.remove(&group);
+        }
+    }
+}
+
+/// While it lives, writes to a group under construction are noted.
+struct Announced<'a> {
+    index: &'a KeyIndex,
+    group: Group,
+}
+
+impl<'a> Announced<'a> {
+    fn new(index: &'a KeyIndex, group: &Group) -> Self {
+        index.state().building.insert(group.clone(), Some(Vec::new()));
+        Self { index, group: group.clone() }
+    }
+}
+
+impl Drop for Announced<'_> {
+    fn drop(&mut self) {
+        self.index.state().building.remove(&self.group);
+    }
+}
+
+fn cost(key: &str) -> usize {
+    key.len() + KEY_OVERHEAD_BYTES
+}
+
+/// Applies one write to a group, and answers the bytes that were added and removed.
+fn apply(databases: &mut Databases, id: &EntityId, size_bytes: Option<u64>) -> (usize, usize) {
+    let bytes = cost(id.key.as_str());
+    match size_bytes {
+        Some(size_bytes) => {
+            let keys = databases.entry(id.database.clone()).or_default();
+            match keys.insert(id.key.as_str().into(), size_bytes) {
+                Some(_) => (0, 0),
+                None => (bytes, 0),
+            }
+        }
+        None => {
+            let Some(keys) = databases.get_mut(&id.database) else { return (0, 0) };
+            let removed = keys.remove(id.key.as_str()).is_some();
+            if keys.is_empty() {
+                databases.remove(&id.database);
+            }
+            (0, if removed { bytes } else { 0 })
+        }
+    }
+}
+
+fn page(keys: &BTreeMap<Box<str>, u64>, query: &ListQuery) -> Result<Page> {
+    let start = match &query.after {
+        Some(after) if after.as_str() >= query.prefix.as_str() => Bound::Excluded(after.as_str()),
+        _ => Bound::Included(query.prefix.as_str()),
+    };
+    let limit = query.limit.min(PAGE_KEYS_MAX);
+    let mut rest =
+        keys.range::<str, _>((start, Bound::Unbounded)).take_while(|(key, _)| key.starts_with(query.prefix.as_str()));
+    let items = rest
+        .by_ref()
+        .take(limit)
+        .map(|(key, size_bytes)| Ok(ListedKey { key: EntityKey::parse(key)?, size_bytes: *size_bytes }))
+        .collect::<Result<Vec<_>>>()?;
+    Ok(Page { items, more: rest.next().is_some() })
+}
+
+#[cfg(test)]
+#[path = "index_tests.rs"]
+mod tests;

@@ -1,0 +1,29 @@
+//! The nouns, contracts and data plane of DeltaDatabase.
+//!
+//! No network and no file I/O happens here: everything that touches the outside world is a plug-in behind one of four
+//! traits ([`storage::Storage`], [`auth::Auth`], [`validator::Validator`], [`keys::KeyProvider`]). What a client can do
+//! is one more trait, [`entities::Entities`], and [`engine::Engine`] does it on this machine.
+
+pub mod address;
+pub mod auth;
+pub mod builtin;
+pub mod cache;
+pub mod clock;
+pub mod conformance;
+pub mod document;
+pub mod engine;
+pub mod entities;
+pub mod error;
+pub mod index;
+pub mod keyring;
+pub mod keys;
+pub mod name;
+pub mod plugin;
+pub mod schemas;
+pub mod seal;
+pub mod storage;
+pub mod superblock;
+mod turns;
+pub mod validator;
+
+pub use error::{Error, ErrorKind, Result};

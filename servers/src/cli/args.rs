@@ -1,0 +1,174 @@
+//! What the commands take. Flags stay unset here where they were not given, so that the configuration's layers decide.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use delta_core::keys::SecretText;
+use serde_json::Value;
+
+use crate::secrets::Secrets;
+
+/// An encrypted-at-rest JSON database.
+#[derive(Debug, Parser)]
+#[command(name = "deltadb", version, about, arg_required_else_help = true, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  deltadb serve --dev                       a server to try things on, with keys it makes itself
+  deltadb serve --data-dir /var/lib/deltadb --master-key-file /etc/deltadb/master.key \\
+                --admin-key-file /etc/deltadb/admin.key
+  deltadb plugins                           what this build can use
+  deltadb openapi > deltadb.json            the document to generate a client from";
+
+/// A command.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the database in this process: REST, validation, encryption and storage
+    #[command(after_help = SERVE_HELP)]
+    Serve(Box<ServeArgs>),
+    /// Run the Main Worker; in this version it does the Processing Workers' work itself
+    #[command(after_help = SERVE_HELP)]
+    Main(Box<ServeArgs>),
+    /// Run a Processing Worker; not available in this version
+    #[command(hide = true)]
+    Worker(WorkerArgs),
+    /// List the plug-ins that are compiled in
+    Plugins,
+    /// Print the OpenAPI document
+    Openapi,
+}
+
+const SERVE_HELP: &str = "\
+Every flag is also a key of the TOML file (rest_addr = \"127.0.0.1:8080\") and a variable (DELTADB_REST_ADDR). Later
+ones win: defaults, file, environment, command line. Go's spelling -flag=value is accepted.
+
+Keys:
+  A new store needs a master key. --master-key-file FILE makes the file if store and file are both new; without any
+  key a new store generates one and prints it once, if standard output is a terminal. Keep it: without it the data
+  is lost. To replace it, give the new one and --previous-key ID=HEX.
+
+Examples:
+  deltadb serve --dev
+  deltadb serve --config /etc/deltadb.toml
+  ADMIN_KEY=… MASTER_KEY=… deltadb serve --rest-addr 0.0.0.0:8080";
+
+/// Arguments of a command that this version does not have.
+#[derive(Debug, Args)]
+pub(crate) struct WorkerArgs {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    _rest: Vec<String>,
+}
+
+/// Arguments of `serve`.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ServeArgs {
+    /// Read settings from this TOML file
+    #[arg(long, value_name = "FILE", env = "DELTADB_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Make and keep all keys in the data directory, and serve this machine only
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    dev: Option<bool>,
+    /// Where REST listens [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    rest_addr: Option<String>,
+    /// Where data is kept [default: ./delta-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// The storage plug-in [default: embedded]
+    #[arg(long, value_name = "NAME")]
+    storage: Option<String>,
+    /// The validator plug-in [default: jsonschema]
+    #[arg(long, value_name = "NAME")]
+    validator: Option<String>,
+    /// How a new store names entities at rest: sealed or plain [default: sealed]
+    #[arg(long, value_name = "MODE")]
+    names: Option<String>,
+    /// The file with the master key; made if store and file are both new
+    #[arg(long, value_name = "FILE")]
+    master_key_file: Option<PathBuf>,
+    /// The master key, 64 hex digits; MASTER_KEY does not show in `ps`
+    #[arg(long, value_name = "HEX")]
+    master_key: Option<String>,
+    /// How a new store calls its master key [default: main-key-v1]
+    #[arg(long, value_name = "ID")]
+    key_id: Option<String>,
+    /// An earlier master key that data is still sealed under; may be repeated
+    #[arg(long, value_name = "ID=HEX")]
+    previous_key: Vec<String>,
+    /// The file with the admin key
+    #[arg(long, value_name = "FILE")]
+    admin_key_file: Option<PathBuf>,
+    /// The admin key; ADMIN_KEY does not show in `ps`
+    #[arg(long, value_name = "KEY")]
+    admin_key: Option<String>,
+    /// The name this process signs its writes with [default: the host's name]
+    #[arg(long, value_name = "ID")]
+    worker_id: Option<String>,
+    /// How long a session lasts [default: 24h]
+    #[arg(long, value_name = "DURATION")]
+    client_ttl: Option<String>,
+    /// The largest body of a request, in bytes [default: 1048576]
+    #[arg(long, value_name = "BYTES")]
+    rest_max_body_size: Option<u64>,
+    /// How deep a document may nest [default: 128]
+    #[arg(long, value_name = "LEVELS")]
+    document_depth_max: Option<u64>,
+    /// The most entities in one PUT [default: 1000]
+    #[arg(long, value_name = "COUNT")]
+    batch_entities_max: Option<u64>,
+    /// Memory for opened documents, in bytes [default: 268435456]
+    #[arg(long, value_name = "BYTES")]
+    cache_bytes: Option<u64>,
+    /// The most documents held in memory [default: as --cache-bytes allows]
+    #[arg(long, value_name = "COUNT")]
+    cache_size: Option<u64>,
+    /// How long a document is held in memory, 0 for as long as it fits [default: 0]
+    #[arg(long, value_name = "DURATION")]
+    cache_ttl: Option<String>,
+    /// Memory for the ordered keys of listings, in bytes [default: 268435456]
+    #[arg(long, value_name = "BYTES")]
+    key_index_bytes: Option<u64>,
+    /// How logs are written: text or json [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+}
+
+impl ServeArgs {
+    /// The fields that were given, by their names in the configuration, and the secrets apart from them.
+    pub(crate) fn split(self) -> (Option<PathBuf>, BTreeMap<String, Value>, Secrets) {
+        let path = |path: Option<PathBuf>| path.map(|path| Value::from(path.to_string_lossy().into_owned()));
+        let fields = [
+            ("dev", self.dev.map(Value::from)),
+            ("rest_addr", self.rest_addr.map(Value::from)),
+            ("data_dir", path(self.data_dir)),
+            ("storage", self.storage.map(Value::from)),
+            ("validator", self.validator.map(Value::from)),
+            ("names", self.names.map(Value::from)),
+            ("master_key_file", path(self.master_key_file)),
+            ("key_id", self.key_id.map(Value::from)),
+            ("admin_key_file", path(self.admin_key_file)),
+            ("worker_id", self.worker_id.map(Value::from)),
+            ("client_ttl", self.client_ttl.map(Value::from)),
+            ("rest_max_body_size", self.rest_max_body_size.map(Value::from)),
+            ("document_depth_max", self.document_depth_max.map(Value::from)),
+            ("batch_entities_max", self.batch_entities_max.map(Value::from)),
+            ("cache_bytes", self.cache_bytes.map(Value::from)),
+            ("cache_size", self.cache_size.map(Value::from)),
+            ("cache_ttl", self.cache_ttl.map(Value::from)),
+            ("key_index_bytes", self.key_index_bytes.map(Value::from)),
+            ("log_format", self.log_format.map(Value::from)),
+        ];
+        let given = fields.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?))).collect();
+        let secrets = Secrets {
+            master_key: self.master_key.map(SecretText::new),
+            admin_key: self.admin_key.map(SecretText::new),
+            previous_keys: self.previous_key.into_iter().map(SecretText::new).collect(),
+        };
+        (self.config, given, secrets)
+    }
+}

@@ -1,0 +1,94 @@
+//! The command line: what a person or a script types.
+
+pub(crate) mod args;
+mod go_flags;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches};
+
+use crate::roles;
+use args::{Cli, Command};
+
+/// The names under which the seeds' scripts start the binary.
+const MAIN_WORKER: &str = "main-worker";
+const PROC_WORKER: &str = "proc-worker";
+
+/// Parses the arguments and runs the command.
+pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
+    let started_as = arguments.first().map(Path::new).and_then(Path::file_stem).unwrap_or_default().to_os_string();
+    let arguments = go_flags::normalise(arguments);
+    let arguments = if started_as == MAIN_WORKER { as_command(arguments, "main") } else { arguments };
+    let arguments = if started_as == PROC_WORKER { as_command(arguments, "worker") } else { arguments };
+    let parsed = Cli::command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let result = match parsed {
+        Ok(cli) => execute(cli.command),
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            drop(error.print());
+            return ExitCode::SUCCESS;
+        }
+        Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            drop(error.print());
+            return ExitCode::FAILURE;
+        }
+        Err(error) => Err(anyhow::anyhow!(usage(&error))),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprint_line(&format!("error: {}", format!("{error:#}").replace('\n', " ")));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Serve(args) => roles::serve::run(*args),
+        Command::Main(args) => {
+            eprint_line("main: no Processing Worker is needed, this process does the work itself (as `deltadb serve`)");
+            roles::serve::run(*args)
+        }
+        Command::Worker(_) => anyhow::bail!(
+            "this version has no Processing Workers to start; `deltadb serve` does all the work in one process"
+        ),
+        Command::Plugins => {
+            for plugin in delta_core::plugin::plugins() {
+                print_line(&format!("{:<10} {:<12} {}", plugin.open.point(), plugin.name, plugin.about));
+            }
+            Ok(())
+        }
+        Command::Openapi => {
+            print_line(crate::openapi().trim_end());
+            Ok(())
+        }
+    }
+}
+
+/// `main-worker …` is `deltadb main …`.
+fn as_command(mut arguments: Vec<OsString>, command: &str) -> Vec<OsString> {
+    arguments.insert(1.min(arguments.len()), command.into());
+    arguments
+}
+
+/// What is wrong with the arguments, in one line; clap's own message has several.
+fn usage(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let first: Vec<&str> = text.lines().take_while(|line| !line.starts_with("Usage:")).map(str::trim).collect();
+    let first = first.join(" ");
+    format!("{}; see `deltadb --help`", first.trim().trim_start_matches("error: "))
+}
+
+/// A line for whoever started the process.
+#[expect(clippy::print_stdout, reason = "the answer of a command goes to standard output")]
+pub(crate) fn print_line(line: &str) {
+    println!("{line}");
+}
+
+#[expect(clippy::print_stderr, reason = "what went wrong goes to standard error, even when logging is off")]
+fn eprint_line(line: &str) {
+    eprintln!("{line}");
+}

@@ -1,0 +1,192 @@
+//! The configuration: defaults ← TOML file ← environment ← command line, later ones win.
+//!
+//! Every flag is also a key of the file and a variable `DELTADB_…`. Secrets never pass through here, because an error of
+//! the configuration quotes values: see [`crate::secrets`].
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, bail};
+use delta_core::address::NameMode;
+use delta_core::cache::CacheLimits;
+use delta_core::document::{DEPTH_MAX, DEPTH_MAX_CEILING};
+use delta_core::engine::EngineLimits;
+use delta_core::name::{KeyId, WriterId};
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::duration::ConfigDuration;
+use crate::secrets::SECRET_FIELDS;
+
+/// The beginning of every variable of the configuration.
+pub(crate) const ENV_PREFIX: &str = "DELTADB_";
+/// Variables that belong to the client commands.
+const CLIENT_VARIABLES: [&str; 2] = ["url", "token"];
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// A plug-in and its own settings.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Selected {
+    pub(crate) plugin: String,
+    #[serde(flatten)]
+    pub(crate) settings: Map<String, Value>,
+}
+
+/// What `deltadb serve` runs with.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) rest_addr: SocketAddr,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) storage: Selected,
+    pub(crate) validator: Selected,
+    pub(crate) names: NameMode,
+    pub(crate) key_id: KeyId,
+    pub(crate) master_key_file: Option<PathBuf>,
+    pub(crate) admin_key_file: Option<PathBuf>,
+    pub(crate) worker_id: Option<WriterId>,
+    pub(crate) client_ttl: ConfigDuration,
+    pub(crate) rest_max_body_size: usize,
+    pub(crate) document_depth_max: usize,
+    pub(crate) batch_entities_max: usize,
+    pub(crate) cache_bytes: usize,
+    pub(crate) cache_size: Option<usize>,
+    pub(crate) cache_ttl: ConfigDuration,
+    pub(crate) key_index_bytes: usize,
+    pub(crate) log_format: LogFormat,
+    pub(crate) dev: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let limits = EngineLimits::default();
+        let selected = |plugin: &str| Selected { plugin: plugin.into(), settings: Map::new() };
+        Self {
+            rest_addr: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            data_dir: "./delta-data".into(),
+            storage: selected("embedded"),
+            validator: selected("jsonschema"),
+            names: NameMode::Sealed,
+            #[expect(clippy::expect_used, reason = "a constant that parses")]
+            key_id: KeyId::parse("main-key-v1").expect("a key id"),
+            master_key_file: None,
+            admin_key_file: None,
+            worker_id: None,
+            client_ttl: ConfigDuration(Duration::from_secs(24 * 3600)),
+            rest_max_body_size: 1 << 20,
+            document_depth_max: DEPTH_MAX,
+            batch_entities_max: limits.batch_entities_max,
+            cache_bytes: limits.cache.bytes_max,
+            cache_size: None,
+            cache_ttl: ConfigDuration(Duration::ZERO),
+            key_index_bytes: limits.key_index_bytes_max,
+            log_format: LogFormat::Text,
+            dev: false,
+        }
+    }
+}
+
+impl Config {
+    /// Puts the layers together; `flags` are the fields that the command line set.
+    pub(crate) fn load(file: Option<&Path>, flags: BTreeMap<String, Value>) -> Result<Self> {
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        if let Some(file) = file {
+            if !file.is_file() {
+                bail!("there is no configuration file {}; check --config", file.display());
+            }
+            figment = figment.merge(without_secrets(Figment::from(Toml::file(file).search(false)))?);
+        }
+        let ignored: Vec<&str> = SECRET_FIELDS.into_iter().chain(CLIENT_VARIABLES).chain(["config"]).collect();
+        let environment = Env::prefixed(ENV_PREFIX)
+            .ignore(&ignored)
+            .map(|field| match field.as_str().to_ascii_lowercase().as_str() {
+                plugin @ ("storage" | "validator") => format!("{plugin}.plugin").into(),
+                other => other.replace("__", ".").into(),
+            })
+            .lowercase(false);
+        figment = figment.merge(environment);
+        for (field, value) in flags {
+            let field = if field == "storage" { "storage.plugin".to_owned() } else { field };
+            figment = figment.merge((field, value));
+        }
+        let config: Self = figment.extract().map_err(|error| anyhow!(one_line(error)))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.dev && !self.rest_addr.ip().is_loopback() {
+            bail!("--dev serves this machine only; use a loopback address for --rest-addr, or leave --dev out");
+        }
+        if self.document_depth_max == 0 || self.document_depth_max > DEPTH_MAX_CEILING {
+            bail!("document_depth_max must be 1 to {DEPTH_MAX_CEILING}");
+        }
+        for (field, value) in [
+            ("rest_max_body_size", self.rest_max_body_size),
+            ("batch_entities_max", self.batch_entities_max),
+            ("cache_bytes", self.cache_bytes),
+        ] {
+            if value == 0 {
+                bail!("{field} must be more than 0");
+            }
+        }
+        if self.client_ttl.0.is_zero() {
+            bail!("client_ttl must be more than 0");
+        }
+        Ok(())
+    }
+
+    /// What the engine may use.
+    pub(crate) fn engine_limits(&self) -> EngineLimits {
+        let cache = CacheLimits {
+            bytes_max: self.cache_bytes,
+            entries_max: self.cache_size,
+            ttl: (!self.cache_ttl.0.is_zero()).then_some(self.cache_ttl.0),
+        };
+        EngineLimits { cache, key_index_bytes_max: self.key_index_bytes, batch_entities_max: self.batch_entities_max }
+    }
+
+    /// The name this process signs its writes with: as given, else the host's.
+    pub(crate) fn writer(&self) -> WriterId {
+        let host = gethostname::gethostname().to_string_lossy().into_owned();
+        let given = self.worker_id.clone().or_else(|| WriterId::parse(&host).ok());
+        #[expect(clippy::expect_used, reason = "a constant that parses")]
+        given.unwrap_or_else(|| WriterId::parse("deltadb").expect("a writer id"))
+    }
+}
+
+/// A file's settings without its secrets, whose values must not get into an error.
+fn without_secrets(file: Figment) -> Result<Serialized<BTreeMap<String, figment::value::Value>>> {
+    let mut table: BTreeMap<String, figment::value::Value> =
+        file.extract().map_err(|error| anyhow!(one_line(error)))?;
+    table.retain(|field, _| !SECRET_FIELDS.contains(&field.as_str()));
+    Ok(Serialized::defaults(table))
+}
+
+/// An error of the configuration in one line, with what is available.
+fn one_line(error: figment::Error) -> String {
+    let lines: Vec<String> = error
+        .into_iter()
+        .map(|error| {
+            let field = if error.path.is_empty() { String::new() } else { format!("{}: ", error.path.join(".")) };
+            match &error.kind {
+                figment::error::Kind::UnknownField(name, available) => {
+                    format!("unknown setting {name:?}; available: {}", available.join(", "))
+                }
+                kind => format!("{field}{kind}"),
+            }
+        })
+        .collect();
+    format!("configuration: {}", lines.join("; ").replace('\n', " "))
+}

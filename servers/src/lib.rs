@@ -1,0 +1,35 @@
+//! DeltaDatabase as a process: configuration, roles, REST and the command line.
+//!
+//! A distribution with plug-ins of its own links them and calls [`run`]:
+//! `use my_plugin as _; fn main() -> std::process::ExitCode { delta_server::run() }`.
+
+mod cli;
+mod config;
+mod duration;
+mod error;
+mod listen;
+mod plugins;
+mod rest;
+mod roles;
+mod secrets;
+mod telemetry;
+
+use std::process::ExitCode;
+
+/// Runs the command that the process was started with, and gives its exit code: 0, or 1 with one line that says what
+/// went wrong and what to do.
+pub fn run() -> ExitCode {
+    plugins::keep();
+    cli::run(std::env::args_os().collect())
+}
+
+/// The OpenAPI document of this version, as JSON.
+pub fn openapi() -> String {
+    rest::document()
+}
+
+/// The names of the compiled-in plug-ins as `point/name`, in order.
+pub fn plugin_names() -> Vec<String> {
+    plugins::keep();
+    delta_core::plugin::plugins().iter().map(|plugin| format!("{}/{}", plugin.open.point(), plugin.name)).collect()
+}

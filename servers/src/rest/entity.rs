@@ -1,0 +1,245 @@
+//! Entities: the map form the seeds' clients use, and each entity as a resource of its own.
+
+use delta_core::auth::Permission;
+use delta_core::document::{Document, parse_members};
+use delta_core::entities::{Entity, Precondition, PutOptions, Written};
+use delta_core::name::{DatabaseName, EntityId, EntityKey, SchemaId};
+use delta_core::seal::Meta;
+use delta_core::{Error, ErrorKind, Result};
+use poem::web::Data;
+use poem_openapi::param::{Path, Query};
+use poem_openapi::payload::Json;
+use poem_openapi::{ApiResponse, Object, OpenApi};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::rest::App;
+use crate::rest::body::{AnyJson, Documents, JsonBody, RawJson, name};
+use crate::rest::caller::Caller;
+use crate::rest::problem::Problem;
+
+/// A document.
+#[derive(ApiResponse)]
+pub(crate) enum GetResponse {
+    /// The document, byte for byte as it was written.
+    #[oai(status = 200)]
+    Document(
+        RawJson,
+        /// The version.
+        #[oai(header = "ETag")]
+        String,
+        /// When this version was written.
+        #[oai(header = "Last-Modified")]
+        String,
+    ),
+}
+
+/// A done thing.
+#[derive(Debug, Object)]
+pub(crate) struct Status {
+    /// Always `ok`.
+    pub(crate) status: String,
+}
+
+impl Status {
+    pub(crate) fn ok() -> Json<Self> {
+        Json(Self { status: "ok".into() })
+    }
+}
+
+/// What became of a map of documents.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+pub(crate) struct MapResult {
+    /// `ok` if every document was written.
+    status: String,
+    /// The version of each document that was written, by key.
+    versions: BTreeMap<String, u64>,
+    /// Where the storage cannot write a map as one: what went wrong with the others, by key.
+    results: Option<BTreeMap<String, String>>,
+}
+
+/// What became of a map of documents.
+#[derive(ApiResponse)]
+pub(crate) enum MapResponse {
+    /// Every document was written.
+    #[oai(status = 200)]
+    Written(Json<MapResult>),
+    /// Somebody else changed some of the entities; `results` says which.
+    #[oai(status = 409)]
+    Conflict(Json<MapResult>),
+    /// Some documents could not be written, or it is not known whether they were; `results` says which.
+    #[oai(status = 503)]
+    Unavailable(Json<MapResult>),
+}
+
+/// What became of a document.
+#[derive(Debug, Object)]
+pub(crate) struct PutResult {
+    /// Always `ok`.
+    status: String,
+    /// The version that is now current.
+    version: u64,
+}
+
+/// What became of a document.
+#[derive(ApiResponse)]
+pub(crate) enum PutResponse {
+    /// The document replaced another one.
+    #[oai(status = 200)]
+    Replaced(
+        Json<PutResult>,
+        /// The version.
+        #[oai(header = "ETag")]
+        String,
+    ),
+    /// There was none before.
+    #[oai(status = 201)]
+    Created(
+        Json<PutResult>,
+        /// The version.
+        #[oai(header = "ETag")]
+        String,
+    ),
+}
+
+/// Entities.
+pub(crate) struct EntityApi;
+
+#[OpenApi]
+impl EntityApi {
+    /// Write documents
+    ///
+    /// Every document of the map is validated before any is written; all are written or none.
+    #[oai(path = "/entity/:database", method = "put", operation_id = "putEntities")]
+    async fn put_map(
+        &self,
+        app: Data<&Arc<App>>,
+        caller: Caller,
+        database: Path<String>,
+        /// The schema to check the documents against, instead of the one called like the database.
+        schema_id: Query<Option<String>>,
+        body: JsonBody<Documents>,
+    ) -> std::result::Result<MapResponse, Problem> {
+        let database: DatabaseName = name(&database.0)?;
+        let schema: Option<SchemaId> = schema_id.0.as_deref().map(name).transpose()?;
+        caller.0.require(Permission::Write, &database)?;
+        let members = parse_members(&body.read().await?, app.document_depth_max)?;
+        let parse = |(key, document): (String, Document)| Ok((EntityKey::parse(&key)?, document));
+        let documents = members.into_iter().map(parse).collect::<Result<Vec<_>>>()?;
+        let keys: Vec<_> = documents.iter().map(|(key, _)| key.clone()).collect();
+        let written = app.entities.put_many(&caller.0, &database, documents, schema.as_ref()).await?;
+        map_response(keys.into_iter().zip(written))
+    }
+
+    /// Read a document
+    #[oai(path = "/entity/:database", method = "get", operation_id = "getEntityByKey")]
+    async fn get_by_key(
+        &self,
+        app: Data<&Arc<App>>,
+        caller: Caller,
+        database: Path<String>,
+        /// The entity's key.
+        key: Query<Option<String>>,
+    ) -> std::result::Result<GetResponse, Problem> {
+        let id = query_id(&database.0, key.0.as_deref())?;
+        Ok(got(app.entities.get(&caller.0, &id).await?))
+    }
+
+    /// Delete a document
+    #[oai(path = "/entity/:database", method = "delete", operation_id = "deleteEntityByKey")]
+    async fn delete_by_key(
+        &self,
+        app: Data<&Arc<App>>,
+        caller: Caller,
+        database: Path<String>,
+        /// The entity's key.
+        key: Query<Option<String>>,
+    ) -> std::result::Result<Json<Status>, Problem> {
+        let id = query_id(&database.0, key.0.as_deref())?;
+        app.entities.delete(&caller.0, &id, &Precondition::None).await?;
+        Ok(Status::ok())
+    }
+
+    /// Read an entity
+    #[oai(path = "/entity/:database/:key", method = "get", operation_id = "getEntity")]
+    async fn get(
+        &self,
+        app: Data<&Arc<App>>,
+        caller: Caller,
+        database: Path<String>,
+        key: Path<String>,
+    ) -> std::result::Result<GetResponse, Problem> {
+        let id = EntityId::new(name(&database.0)?, name(&key.0)?);
+        Ok(got(app.entities.get(&caller.0, &id).await?))
+    }
+
+    /// Write an entity
+    ///
+    /// The body is the document itself, any JSON value.
+    #[oai(path = "/entity/:database/:key", method = "put", operation_id = "putEntity")]
+    async fn put(
+        &self,
+        app: Data<&Arc<App>>,
+        caller: Caller,
+        database: Path<String>,
+        key: Path<String>,
+        /// The schema to check the document against, instead of the one called like the database.
+        schema_id: Query<Option<String>>,
+        body: JsonBody<AnyJson>,
+    ) -> std::result::Result<PutResponse, Problem> {
+        let id = EntityId::new(name(&database.0)?, name(&key.0)?);
+        let options = PutOptions { schema: schema_id.0.as_deref().map(name).transpose()?, ..PutOptions::default() };
+        caller.0.require(Permission::Write, &id.database)?;
+        let document = Document::parse(&body.read().await?, app.document_depth_max)?;
+        Ok(put_response(&app.entities.put(&caller.0, &id, document, &options).await?))
+    }
+}
+
+/// The entity that a query names.
+fn query_id(database: &str, key: Option<&str>) -> Result<EntityId> {
+    let database = name(database)?;
+    let key = key.ok_or_else(|| Error::invalid("missing_key", "the query needs the entity's key: ?key=…"))?;
+    Ok(EntityId::new(database, name(key)?))
+}
+
+fn got(entity: Entity) -> GetResponse {
+    let modified = last_modified(&entity.meta);
+    GetResponse::Document(RawJson(entity.document.bytes().clone()), entity.meta.etag().to_string(), modified)
+}
+
+fn last_modified(meta: &Meta) -> String {
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(meta.updated.seconds()))
+}
+
+fn put_response(written: &Written) -> PutResponse {
+    let body = Json(PutResult { status: "ok".into(), version: written.meta.version });
+    let etag = written.meta.etag().to_string();
+    if written.created { PutResponse::Created(body, etag) } else { PutResponse::Replaced(body, etag) }
+}
+
+/// All written; or none, which is one problem; or some, which only a storage without atomic batches answers.
+fn map_response(
+    results: impl Iterator<Item = (EntityKey, Result<Written>)>,
+) -> std::result::Result<MapResponse, Problem> {
+    let (mut versions, mut failed) = (BTreeMap::new(), BTreeMap::new());
+    for (key, result) in results {
+        match result {
+            Ok(written) => _ = versions.insert(key.to_string(), written.meta.version),
+            Err(error) => _ = failed.insert(key.to_string(), error),
+        }
+    }
+    if versions.is_empty() {
+        if let Some((_, error)) = failed.pop_first() {
+            return Err(error.into());
+        }
+    }
+    if failed.is_empty() {
+        return Ok(MapResponse::Written(Json(MapResult { status: "ok".into(), versions, results: None })));
+    }
+    let conflict = failed.values().all(|error| error.kind() == ErrorKind::Conflict);
+    let results = failed.into_iter().map(|(key, error)| (key, error.code().to_owned())).collect();
+    let body = Json(MapResult { status: "partial".into(), versions, results: Some(results) });
+    Ok(if conflict { MapResponse::Conflict(body) } else { MapResponse::Unavailable(body) })
+}

@@ -1,0 +1,183 @@
+//! Errors as clients see them: `application/problem+json` (RFC 9457) with a stable code.
+
+use delta_core::{Error, ErrorKind};
+use http::{HeaderValue, StatusCode, header};
+use poem::{IntoResponse, Response};
+use poem_openapi::ApiResponse;
+use poem_openapi::Object;
+use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registry};
+use poem_openapi::types::{ToJSON, Type};
+
+use crate::error::http_status;
+
+/// What went wrong with a request.
+#[derive(Debug, Object)]
+#[oai(rename = "Problem", skip_serializing_if_is_none)]
+pub(crate) struct ProblemBody {
+    /// The kind of problem, as a URI reference.
+    #[oai(rename = "type")]
+    kind: String,
+    /// The kind of problem in words.
+    title: String,
+    /// The HTTP status.
+    status: u16,
+    /// What went wrong this time, and what to do.
+    detail: String,
+    /// This occurrence; the server's log of a 5xx has it too.
+    instance: String,
+    /// The stable code to match on.
+    error: String,
+    /// Every place where a document breaks its schema.
+    violations: Option<Vec<ViolationBody>>,
+}
+
+/// One place where a document breaks its schema.
+#[derive(Debug, Object)]
+#[oai(rename = "Violation")]
+pub(crate) struct ViolationBody {
+    /// Where in the request's document, as a JSON Pointer.
+    pointer: String,
+    /// Which part of the schema, as a JSON Pointer.
+    schema_pointer: String,
+    /// The keyword that does not hold.
+    keyword: String,
+    /// One line for a person.
+    message: String,
+}
+
+/// An error on its way to a client.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    title: &'static str,
+    code: &'static str,
+    error: Error,
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let (status, title) = http_status(error.kind());
+        Self { status, title, code: error.code(), error }
+    }
+}
+
+impl Problem {
+    /// A problem of HTTP alone, which no kind of error stands for.
+    pub(crate) fn http(status: StatusCode, title: &'static str, code: &'static str, detail: &str) -> Self {
+        Self { status, title, code, error: Error::new(ErrorKind::Invalid, detail) }
+    }
+
+    /// What poem itself refuses, in our words.
+    pub(crate) fn from_poem(error: &poem::Error) -> Self {
+        let detail = error.to_string();
+        match error.status() {
+            StatusCode::NOT_FOUND => Error::not_found("there is nothing at this path; see /docs").into(),
+            status @ StatusCode::METHOD_NOT_ALLOWED => {
+                let detail = "this path does not take this method; see /docs";
+                Self::http(status, "The method is not allowed", "method_not_allowed", detail)
+            }
+            StatusCode::UNAUTHORIZED => missing_credential().into(),
+            status if status.is_server_error() => Error::internal(detail).into(),
+            _ => Error::invalid("invalid_parameter", detail).into(),
+        }
+    }
+
+    /// The response.
+    fn response(self) -> Response {
+        let mut id = [0; 8];
+        drop(delta_core::keys::fill_random(&mut id));
+        let id = data_encoding::HEXLOWER.encode(&id);
+        let inside = matches!(self.error.kind(), ErrorKind::Damaged | ErrorKind::Internal);
+        if self.status.is_server_error() {
+            tracing::error!(request = %id, error = ?self.error, "a request failed");
+        }
+        let detail = match inside {
+            true => "the server could not do this; its log has more under this instance".to_owned(),
+            false => self.error.to_string(),
+        };
+        let violations: Vec<_> = self.error.violations().iter().cloned().map(ViolationBody::from).collect();
+        let body = ProblemBody {
+            kind: "about:blank".into(),
+            title: self.title.into(),
+            status: self.status.as_u16(),
+            detail,
+            instance: format!("urn:deltadb:request:{id}"),
+            error: self.code.into(),
+            violations: (!violations.is_empty()).then_some(violations),
+        };
+        let mut response = Response::builder()
+            .status(self.status)
+            .content_type("application/problem+json")
+            .body(body.to_json_string());
+        let headers = response.headers_mut();
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if self.error.kind() == ErrorKind::Unavailable {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// A request without a credential.
+pub(crate) fn missing_credential() -> Error {
+    delta_core::auth::unauthorized("this needs a credential: send Authorization: Bearer KEY")
+}
+
+impl From<delta_core::error::Violation> for ViolationBody {
+    fn from(violation: delta_core::error::Violation) -> Self {
+        Self {
+            pointer: violation.pointer,
+            schema_pointer: violation.schema_pointer,
+            keyword: violation.keyword,
+            message: violation.message,
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        self.response()
+    }
+}
+
+impl From<Problem> for poem::Error {
+    fn from(problem: Problem) -> Self {
+        Self::from_response(problem.response())
+    }
+}
+
+/// Every status that a route of ours may refuse with.
+const STATUSES: [(u16, &str); 10] = [
+    (400, "The request is not valid, or the document does not match its schema."),
+    (401, "A valid credential is needed."),
+    (403, "The credential does not allow this."),
+    (404, "There is nothing here."),
+    (409, "Somebody else changed this at the same time."),
+    (412, "The stated condition does not hold."),
+    (413, "A limit was passed."),
+    (415, "The body has a type that is not read here."),
+    (500, "The server failed; its log has more under the instance."),
+    (503, "This cannot be done now, or whether a write happened is not known: `error` says which."),
+];
+
+impl ApiResponse for Problem {
+    fn meta() -> MetaResponses {
+        let response = |(status, description)| MetaResponse {
+            description,
+            status: Some(status),
+            status_range: None,
+            content: vec![MetaMediaType {
+                content_type: "application/problem+json",
+                schema: ProblemBody::schema_ref(),
+            }],
+            headers: vec![],
+        };
+        MetaResponses { responses: STATUSES.into_iter().map(response).collect() }
+    }
+
+    fn register(registry: &mut Registry) {
+        ProblemBody::register(registry);
+    }
+}

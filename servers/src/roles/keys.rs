@@ -1,0 +1,106 @@
+//! Where the keys of a start come from: given values, files, or made on the spot for a new store.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use delta_core::ErrorKind;
+use delta_core::builtin::admin_key::{ADMIN_KEY_BYTES_ADVISED, AdminKey};
+use delta_core::builtin::static_keys::StaticKeys;
+use delta_core::keys::{KeyProvider, MasterKey, Secret, SecretText};
+use delta_core::plugin::{Settings, open_keys};
+
+use crate::cli::print_line;
+use crate::config::Config;
+use crate::secrets::{Secrets, read_file};
+
+/// The files in which `--dev` keeps its keys, in the data directory.
+const DEV_MASTER_KEY: &str = "dev-master.key";
+const DEV_ADMIN_KEY: &str = "dev-admin.key";
+
+/// The master keys at hand, the one for new data first, then the earlier ones.
+pub(crate) async fn masters(config: &Config, secrets: &Secrets, is_new: bool) -> Result<Vec<MasterKey>> {
+    let previous = secrets.previous_master_keys()?;
+    let provider: Arc<dyn KeyProvider> = match (&secrets.master_key, key_file(config)) {
+        (Some(given), _) => {
+            Arc::new(StaticKeys::new(vec![MasterKey::from_hex(config.key_id.clone(), given.expose())?]))
+        }
+        (None, Some(file)) => from_file(config, &file, is_new).await?,
+        (None, None) if is_new => Arc::new(StaticKeys::new(vec![generate(config)?])),
+        (None, None) => Arc::new(StaticKeys::new(Vec::new())),
+    };
+    let mut masters = provider.keys().await?;
+    masters.extend(previous);
+    Ok(masters)
+}
+
+fn key_file(config: &Config) -> Option<PathBuf> {
+    let dev = config.dev.then(|| config.data_dir.join(DEV_MASTER_KEY));
+    config.master_key_file.clone().or(dev)
+}
+
+/// The keys in a file; the file is made only together with the store.
+async fn from_file(config: &Config, file: &Path, is_new: bool) -> Result<Arc<dyn KeyProvider>> {
+    let settings =
+        Settings::default().with("path", file.to_string_lossy().as_ref()).with("key_id", config.key_id.as_str());
+    let provider = open_keys("file", settings).await?;
+    match provider.keys().await {
+        Err(error) if error.kind() == ErrorKind::NotFound && is_new => {
+            provider.create(&config.key_id).await?;
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => bail!(
+            "the master key file {} does not exist, and this store cannot be opened without its key; restore the file",
+            file.display()
+        ),
+        Err(error) => return Err(error.into()),
+        Ok(_) => {}
+    }
+    Ok(provider)
+}
+
+/// A key for a new store that was given none: shown once, to a person.
+fn generate(config: &Config) -> Result<MasterKey> {
+    if !std::io::stdout().is_terminal() {
+        bail!("a new store needs a master key; give --master-key-file FILE, which makes one, or MASTER_KEY=HEX");
+    }
+    let key = MasterKey::generate(config.key_id.clone())?;
+    print_line(&format!("New master key {}: {}", key.id, key.key.to_hex().as_str()));
+    print_line("Keep it: it is not stored anywhere, and without it the data cannot be read. Give it as MASTER_KEY.");
+    Ok(key)
+}
+
+/// The admin key, and whether clients may log in without any key.
+pub(crate) fn admin(config: &Config, secrets: &Secrets) -> Result<(AdminKey, bool)> {
+    let given = match (&secrets.admin_key, &config.admin_key_file) {
+        (Some(given), _) => Some(given.clone()),
+        (None, Some(file)) => Some(read_file(file, "admin key")?),
+        (None, None) => None,
+    };
+    match given {
+        Some(key) => {
+            if key.expose().len() < ADMIN_KEY_BYTES_ADVISED {
+                tracing::warn!("the admin key is shorter than {ADMIN_KEY_BYTES_ADVISED} bytes and could be guessed");
+            }
+            Ok((AdminKey::new(&key)?, false))
+        }
+        None if config.dev => Ok((AdminKey::new(&dev_admin_key(&config.data_dir.join(DEV_ADMIN_KEY))?)?, true)),
+        None => bail!("there is no admin key; give ADMIN_KEY or --admin-key-file FILE, or try things out with --dev"),
+    }
+}
+
+/// The admin key of a development server, made at its first start.
+fn dev_admin_key(file: &Path) -> Result<SecretText> {
+    if file.exists() {
+        print_line(&format!("Admin key: in {}", file.display()));
+        return read_file(file, "admin key");
+    }
+    let key = SecretText::new(Secret::<24>::random()?.to_hex().as_str());
+    super::store::write_private(file, key.expose())?;
+    if std::io::stdout().is_terminal() {
+        print_line(&format!("Admin key: {} (kept in {})", key.expose(), file.display()));
+    } else {
+        print_line(&format!("Admin key: new, in {}", file.display()));
+    }
+    Ok(key)
+}

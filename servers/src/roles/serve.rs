@@ -1,0 +1,93 @@
+//! `deltadb serve`: one process that does it all.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use delta_core::auth::Auth;
+use delta_core::builtin::sessions::Sessions;
+use delta_core::clock::{Clock, SystemClock};
+use delta_core::engine::Engine;
+use delta_core::plugin::{Settings, open_validator};
+use delta_core::schemas::Schemas;
+use delta_core::seal::Sealer;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::args::ServeArgs;
+use crate::cli::print_line;
+use crate::config::Config;
+use crate::rest::{self, App};
+use crate::roles::store::Store;
+use crate::roles::{harden, keys, store};
+use crate::secrets::Secrets;
+use crate::{listen, telemetry};
+
+/// Runs until it is told to stop.
+pub(crate) fn run(args: ServeArgs) -> Result<()> {
+    let (file, flags, secrets) = args.split();
+    let config = Config::load(file.as_deref(), flags)?;
+    telemetry::start(config.log_format);
+    harden::no_core_dumps();
+    let secrets = Secrets::load(secrets, file.as_deref())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+    runtime.block_on(serve(config, secrets))
+}
+
+async fn serve(config: Config, secrets: Secrets) -> Result<()> {
+    // First of all, so that a port in use changes nothing on disk.
+    let listener = listen::bind(config.rest_addr).await?;
+    let address = listener.local_addr()?;
+    let store = store::open(&config, &secrets).await?;
+    let storage = store.storage.clone();
+    let place = store.place.clone();
+    let app = app(&config, &secrets, store)?;
+    print_line(&format!("REST:      http://{address}  (documentation at http://{address}/docs)"));
+    print_line(&format!("Data:      {place}"));
+    if config.dev {
+        print_line("Mode:      --dev: keys lie beside the data, and any client on this machine may log in by name");
+    }
+
+    let stop = CancellationToken::new();
+    let served = tokio::spawn(listen::serve(listener, rest::endpoint(app), stop.clone()));
+    stop_signal().await?;
+    tracing::info!("stopping: no new connections, requests in flight have {:?}", listen::DRAIN_DEADLINE);
+    stop.cancel();
+    served.await??;
+    storage.close().await?;
+    Ok(())
+}
+
+/// Puts the parts together: the one place that knows all of them.
+fn app(config: &Config, secrets: &Secrets, store: Store) -> Result<Arc<App>> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (admin, clients_allowed) = keys::admin(config, secrets)?;
+    let validator = open_validator(&config.validator.plugin, Settings::new(config.validator.settings.clone()))?;
+    let schemas = Arc::new(Schemas::new(store.storage.clone(), validator));
+    let sealer = Arc::new(Sealer::new(store.keyring.clone(), store.names.clone(), config.writer()));
+    let engine = Engine::new(store.storage, sealer, store.names, schemas, clock.clone(), config.engine_limits());
+    let ttl = config.client_ttl.0;
+    let sessions = Arc::new(Sessions::new(store.keyring.clone(), admin.clone(), clients_allowed, ttl, clock.clone()));
+    let auth: Vec<Arc<dyn Auth>> = vec![sessions.clone(), Arc::new(admin)];
+    Ok(Arc::new(App {
+        entities: Arc::new(engine.clone()),
+        engine,
+        sessions,
+        auth,
+        keyring: store.keyring,
+        started: clock.now(),
+        clock,
+        worker: config.writer(),
+        body_bytes_max: config.rest_max_body_size,
+        document_depth_max: config.document_depth_max,
+    }))
+}
+
+async fn stop_signal() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
