@@ -1,9 +1,9 @@
 //! What HTTP alone costs: a poem server that does nothing, on routes like ours and with answers of the size of ours.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use anyhow::Result;
+use bytes::Bytes;
 use poem::listener::TcpListener;
 use poem::web::Data;
 use poem::{Body, EndpointExt, Response, Route, Server, get, handler, http::StatusCode};
@@ -12,7 +12,7 @@ use crate::request::document;
 
 /// Serves until the process is killed.
 pub(crate) fn run(addr: SocketAddr, document_bytes: usize) -> Result<()> {
-    let document: Arc<str> = document(document_bytes).into();
+    let document = Bytes::from(document(document_bytes));
     let routes = Route::new().at("/entity/:database/:key", get(read).put(write)).data(document);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(Server::new(TcpListener::bind(addr)).run(routes))?;
@@ -20,8 +20,8 @@ pub(crate) fn run(addr: SocketAddr, document_bytes: usize) -> Result<()> {
 }
 
 #[handler]
-fn read(document: Data<&Arc<str>>) -> Response {
-    Response::builder().content_type("application/json").body(document.to_string())
+fn read(document: Data<&Bytes>) -> Response {
+    Response::builder().content_type("application/json").body(document.clone())
 }
 
 #[handler]

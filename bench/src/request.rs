@@ -44,7 +44,9 @@ pub(crate) struct Requests {
     bytes: Vec<u8>,
     keys_at: Vec<usize>,
     keys: Keys,
-    state: u64,
+    /// The next key in order.
+    next: u64,
+    random: u64,
 }
 
 impl Requests {
@@ -68,7 +70,7 @@ impl Requests {
             bytes.extend_from_slice(part.as_bytes());
         }
         // Any odd number: the same sequence in every run.
-        Self { bytes, keys_at, keys, state: 0x9e37_79b9_7f4a_7c15 }
+        Self { bytes, keys_at, keys, next: 0, random: 0x9e37_79b9_7f4a_7c15 }
     }
 
     /// How many entities one request is about.
@@ -79,15 +81,12 @@ impl Requests {
     /// The next request; the keys within one follow each other, so they differ.
     pub(crate) fn next(&mut self) -> &[u8] {
         let (first, count) = match self.keys {
-            Keys::Random(count) => ((u128::from(self.random()) * u128::from(count)) >> 64, count),
-            Keys::InOrder(count) => {
-                let first = self.state.wrapping_sub(0x9e37_79b9_7f4a_7c15);
-                self.state = self.state.wrapping_add(self.keys_at.len() as u64);
-                (u128::from(first), count)
-            }
+            Keys::Random(count) => (self.random() % count, count),
+            Keys::InOrder(count) => (self.next, count),
         };
+        self.next = first + self.keys_at.len() as u64;
         for (offset, &at) in (0..).zip(&self.keys_at) {
-            let mut key = (first + offset) % u128::from(count);
+            let mut key = (first + offset) % count;
             for digit in self.bytes.iter_mut().skip(at + 1).take(KEY_BYTES - 1).rev() {
                 *digit = b'0' + (key % 10) as u8;
                 key /= 10;
@@ -98,10 +97,10 @@ impl Requests {
 
     /// xorshift64 (Marsaglia 2003): evenness is all that is asked of it.
     fn random(&mut self) -> u64 {
-        self.state ^= self.state << 13;
-        self.state ^= self.state >> 7;
-        self.state ^= self.state << 17;
-        self.state
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
     }
 }
 

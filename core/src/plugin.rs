@@ -59,17 +59,20 @@ fn parse_quietly<T: DeserializeOwned>(table: Value) -> Result<T, String> {
     })
 }
 
+/// What opening gives, once it has done its I/O.
+pub type Opening<T> = BoxFuture<'static, Result<Arc<T>>>;
+
 /// How a plug-in is opened, one way for each of the four points.
 #[derive(Clone, Copy)]
 pub enum Open {
     /// Opens a [`Storage`].
-    Storage(fn(Settings) -> BoxFuture<'static, Result<Arc<dyn Storage>>>),
+    Storage(fn(Settings) -> Opening<dyn Storage>),
     /// Opens an [`Auth`].
-    Auth(fn(Settings) -> BoxFuture<'static, Result<Arc<dyn Auth>>>),
+    Auth(fn(Settings) -> Opening<dyn Auth>),
     /// Opens a [`Validator`].
     Validator(fn(Settings) -> Result<Arc<dyn Validator>>),
     /// Opens a [`KeyProvider`].
-    Keys(fn(Settings) -> BoxFuture<'static, Result<Arc<dyn KeyProvider>>>),
+    Keys(fn(Settings) -> Opening<dyn KeyProvider>),
 }
 
 impl Open {

@@ -115,7 +115,7 @@ impl Revision {
     pub fn of(image: &[u8]) -> Self {
         match crate::seal::write_id_of(image) {
             Some(write_id) => Self(Bytes::copy_from_slice(&write_id)),
-            None => Self(Bytes::copy_from_slice(&Sha256::digest(image).as_slice()[..16])),
+            None => Self(Bytes::copy_from_slice(Sha256::digest(image).as_slice()).slice(..16)),
         }
     }
 

@@ -128,9 +128,8 @@ impl Storage for MemoryStorage {
     fn list(&self, space: Space, group: &Group) -> BoxStream<'_, Result<Listed>> {
         let state = self.state();
         let wanted = state.objects.iter().filter(|(name, _)| name.space == space && name.group == *group);
-        let listed = wanted.map(|(name, stored)| {
-            Ok(Listed { name: name.name.clone(), size_bytes: stored.bytes.len() as u64 })
-        });
+        let listed =
+            wanted.map(|(name, stored)| Ok(Listed { name: name.name.clone(), size_bytes: stored.bytes.len() as u64 }));
         stream::iter(listed.collect::<Vec<_>>()).boxed()
     }
 

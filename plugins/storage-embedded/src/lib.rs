@@ -25,7 +25,8 @@ pub static PLUGIN: Plugin = Plugin {
         Box::pin(async move {
             let config: Config = settings.parse("embedded")?;
             let opened = tokio::task::spawn_blocking(move || EmbeddedStorage::open(&config)).await;
-            let opened = opened.map_err(|error| delta_core::Error::internal("opening was cut short").with_source(error))?;
+            let opened =
+                opened.map_err(|error| delta_core::Error::internal("opening was cut short").with_source(error))?;
             Ok(Arc::new(opened?) as Arc<dyn Storage>)
         })
     }),

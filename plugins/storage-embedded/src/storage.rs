@@ -13,6 +13,8 @@ use delta_core::storage::{
 use delta_core::{Error, Result};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 use futures::stream::{self, BoxStream, StreamExt};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 use crate::committer::{Committer, SEQUENCE_KEY};
 use crate::config::Config;
@@ -39,6 +41,8 @@ impl Spaces {
 pub struct EmbeddedStorage {
     spaces: Spaces,
     committer: Committer,
+    /// One permit fewer than the runtime has threads.
+    inline_reads: Semaphore,
     place: String,
     _exclusive: Exclusive,
 }
@@ -88,7 +92,20 @@ impl EmbeddedStorage {
             .with_code("damaged_journal"));
         }
         let committer = Committer::start(database, spaces.clone(), meta, (sequence, found), config)?;
-        Ok(Self { spaces, committer, place, _exclusive: exclusive })
+        let threads = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
+        let inline_reads = Semaphore::new(threads.saturating_sub(1));
+        Ok(Self { spaces, committer, inline_reads, place, _exclusive: exclusive })
+    }
+
+    /// Runs a short read: here while some async thread stays free, else off the async threads.
+    ///
+    /// A read that memory answers takes a microsecond, and handing it to another thread ten times that; one that waits for
+    /// the disk must not stop the others.
+    async fn read_one<T: Send + 'static>(&self, read: impl FnOnce(&Spaces) -> Result<T> + Send + 'static) -> Result<T> {
+        match self.inline_reads.try_acquire() {
+            Ok(_permit) => read(&self.spaces),
+            Err(_) => self.read(read).await,
+        }
     }
 
     /// Runs a read off the async threads.
@@ -138,7 +155,7 @@ impl Storage for EmbeddedStorage {
 
     async fn get(&self, name: &ObjectName) -> Result<Option<Stored>> {
         let name = name.clone();
-        let found = self.read(move |spaces| spaces.get(&name)).await?;
+        let found = self.read_one(move |spaces| spaces.get(&name)).await?;
         Ok(found.map(|bytes| Stored { revision: Revision::of(&bytes), bytes: Bytes::from(bytes) }))
     }
 

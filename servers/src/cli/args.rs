@@ -11,7 +11,7 @@ use crate::secrets::Secrets;
 
 /// An encrypted-at-rest JSON database.
 #[derive(Debug, Parser)]
-#[command(name = "deltadb", version, about, arg_required_else_help = true, after_help = EXAMPLES)]
+#[command(name = "deltadb", version, about = "An encrypted-at-rest JSON database", arg_required_else_help = true, after_help = EXAMPLES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -77,9 +77,10 @@ fn as_command(mut arguments: Vec<OsString>, command: &str) -> Vec<OsString> {
 /// What is wrong with the arguments, in one line; clap's own message has several.
 fn usage(error: &clap::Error) -> String {
     let text = error.to_string();
-    let first: Vec<&str> = text.lines().take_while(|line| !line.starts_with("Usage:")).map(str::trim).collect();
-    let first = first.join(" ");
-    format!("{}; see `deltadb --help`", first.trim().trim_start_matches("error: "))
+    let lines =
+        text.lines().take_while(|line| !line.starts_with("Usage:")).map(str::trim).filter(|line| !line.is_empty());
+    let line = lines.collect::<Vec<_>>().join("; ");
+    format!("{}; see `deltadb --help`", line.trim_start_matches("error: "))
 }
 
 /// A line for whoever started the process.

@@ -1,0 +1,146 @@
+//! The comparisons: both sides in the same run, in turns, and the median of each.
+
+pub(crate) mod get;
+pub(crate) mod latency;
+pub(crate) mod million;
+pub(crate) mod put;
+mod redis;
+pub(crate) mod seal;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+use tempfile::TempDir;
+
+use crate::disk;
+use crate::load::{self, Outcome, Plan};
+use crate::process::{ADMIN_KEY, Server};
+use crate::request::{Keys, Requests, Url, document, documents};
+use crate::stats::{median, micros};
+
+/// What a GET answers.
+const READ: &[u16] = &[200];
+/// What a PUT answers.
+const WRITTEN: &[u16] = &[200, 201];
+/// A document of most comparisons, in bytes.
+const DOCUMENT_BYTES: usize = 300;
+/// Connections of the comparisons of throughput.
+const CONNECTIONS: usize = 64;
+/// Load before the first measured round, and before each.
+const WARM_UP_SECS: f64 = 0.5;
+/// How long a server may go on working behind its answers (compaction, say) before the other's turn.
+const SETTLE_MAX: Duration = Duration::from_secs(20);
+
+/// One run of comparisons.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    pub(crate) deltadb: PathBuf,
+    pub(crate) rounds: usize,
+    pub(crate) seconds: f64,
+    directory: TempDir,
+}
+
+/// What one turn of one side showed.
+#[derive(Debug, Clone)]
+struct Turn {
+    per_second: f64,
+    p50_micros: f64,
+}
+
+/// A server, and what is asked of it.
+#[derive(Debug)]
+struct Side<'a> {
+    server: &'a Server,
+    requests: Requests,
+    statuses: &'static [u16],
+}
+
+impl<'a> Side<'a> {
+    fn get(server: &'a Server, keys: u64) -> Result<Self> {
+        let url = entity_url(server)?;
+        let requests = Requests::new(&url, ADMIN_KEY, None, Keys::Random(keys));
+        Ok(Self { server, requests, statuses: READ })
+    }
+
+    fn put(server: &'a Server, keys: u64) -> Result<Self> {
+        let url = entity_url(server)?;
+        let requests = Requests::new(&url, ADMIN_KEY, Some(&document(DOCUMENT_BYTES)), Keys::Random(keys));
+        Ok(Self { server, requests, statuses: WRITTEN })
+    }
+
+    fn put_maps(server: &'a Server, keys: Keys, count: usize) -> Result<Self> {
+        let url = Url::parse(&format!("http://{}/entity/bench", server.addr))?;
+        let requests = Requests::new(&url, ADMIN_KEY, Some(&documents(count, DOCUMENT_BYTES)), keys);
+        Ok(Self { server, requests, statuses: WRITTEN })
+    }
+
+    fn run(&mut self, plan: Plan) -> Result<Outcome> {
+        load::run(self.server.addr, &mut self.requests, self.statuses, plan)
+    }
+
+    /// Warms up, measures, prints, and waits until the server rests.
+    fn turn(&mut self, connections: usize, seconds: f64) -> Result<Turn> {
+        self.run(Plan::of_seconds(connections, WARM_UP_SECS))?;
+        let before = self.server.cpu()?;
+        let outcome = self.run(Plan::of_seconds(connections, seconds))?;
+        let cpu = micros(self.server.cpu()? - before) / outcome.requests as f64;
+        println!("  {:<10} {outcome}  {cpu:.1} µs of CPU each", self.server.name);
+        settle(self.server)?;
+        Ok(Turn { per_second: outcome.per_second, p50_micros: micros(outcome.p50) })
+    }
+}
+
+impl Bench {
+    pub(crate) fn new(deltadb: PathBuf, parent: &Path, rounds: usize, seconds: f64) -> Result<Self> {
+        Ok(Self { deltadb, rounds, seconds, directory: disk::directory(parent)? })
+    }
+
+    /// A directory for one comparison.
+    fn fresh(&self, name: &str) -> Result<PathBuf> {
+        println!("{name}:");
+        let directory = self.directory.path().join(name);
+        std::fs::create_dir(&directory)?;
+        Ok(directory)
+    }
+
+    /// Both sides in turns, as often as there are rounds.
+    fn alternate(&self, sides: [&mut Side<'_>; 2], connections: usize) -> Result<[Vec<Turn>; 2]> {
+        let [ours, other] = sides;
+        let (mut our_turns, mut other_turns) = (Vec::new(), Vec::new());
+        for _ in 0..self.rounds {
+            our_turns.push(ours.turn(connections, self.seconds)?);
+            other_turns.push(other.turn(connections, self.seconds)?);
+        }
+        Ok([our_turns, other_turns])
+    }
+}
+
+fn entity_url(server: &Server) -> Result<Url> {
+    Url::parse(&format!("http://{}/entity/bench/{{key}}", server.addr))
+}
+
+fn per_second(turns: &[Turn]) -> f64 {
+    median(turns.iter().map(|turn| turn.per_second))
+}
+
+fn p50_micros(turns: &[Turn]) -> f64 {
+    median(turns.iter().map(|turn| turn.p50_micros))
+}
+
+/// Waits until a server uses no processor, so that its leftovers are not charged to the other side.
+fn settle(server: &Server) -> Result<()> {
+    const LOOK: Duration = Duration::from_millis(200);
+    let mut used = server.cpu()?;
+    for _ in 0..SETTLE_MAX.as_millis() / LOOK.as_millis() {
+        std::thread::sleep(LOOK);
+        let now = server.cpu()?;
+        // One tick of the clock in which processor time is counted.
+        if now - used <= Duration::from_millis(10) {
+            return Ok(());
+        }
+        used = now;
+    }
+    println!("  {} does not come to rest", server.name);
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! The servers that are compared: child processes on free ports, ended by their own process id, after an error too.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::response;
+
+/// The admin key of the server under test.
+pub(crate) const ADMIN_KEY: &str = "bench-admin-key";
+/// How long a server may take to start.
+const START_MAX: Duration = Duration::from_secs(60);
+/// How often a starting server is asked.
+const POLL: Duration = Duration::from_millis(2);
+
+/// A running server; dropping it kills it, with `kill -9`, and waits for its end.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) name: &'static str,
+    pub(crate) addr: SocketAddr,
+    child: Child,
+    log: PathBuf,
+    started: Instant,
+}
+
+impl Server {
+    /// `deltadb serve` over a directory of its own.
+    pub(crate) fn deltadb(binary: &Path, directory: &Path, preload: Option<&Path>) -> Result<Self> {
+        let addr = free_address()?;
+        let mut command = Command::new(binary);
+        command.args(["serve", "--dev", "--rest-addr", &addr.to_string(), "--data-dir"]).arg(directory.join("delta"));
+        command.env("ADMIN_KEY", ADMIN_KEY);
+        Self::start("deltadb", addr, command, directory, preload)
+    }
+
+    /// The bare poem server of this program.
+    pub(crate) fn bare(directory: &Path, document_bytes: usize) -> Result<Self> {
+        let addr = free_address()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["bare", "--addr", &addr.to_string(), "--document-bytes", &document_bytes.to_string()]);
+        Self::start("bare poem", addr, command, directory, None)
+    }
+
+    /// Redis, durable on every write. `None` where it is not installed.
+    pub(crate) fn redis(directory: &Path, preload: Option<&Path>) -> Result<Option<Self>> {
+        if Command::new("redis-server").arg("--version").stdout(Stdio::null()).status().is_err() {
+            return Ok(None);
+        }
+        let addr = free_address()?;
+        let mut command = Command::new("redis-server");
+        command.args(["--bind", "127.0.0.1", "--port", &addr.port().to_string(), "--dir"]).arg(directory);
+        command.args(["--appendonly", "yes", "--appendfsync", "always", "--save", ""]);
+        Self::start("redis", addr, command, directory, preload).map(Some)
+    }
+
+    fn start(
+        name: &'static str,
+        addr: SocketAddr,
+        mut command: Command,
+        directory: &Path,
+        preload: Option<&Path>,
+    ) -> Result<Self> {
+        let log = directory.join(format!("{name}.log"));
+        let output = File::create(&log)?;
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        if let Some(library) = preload {
+            command.env("LD_PRELOAD", library);
+        }
+        let started = Instant::now();
+        let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
+        let mut server = Self { name, addr, child, log, started };
+        server.until("it listens", |server| TcpStream::connect(server.addr).is_ok())?;
+        Ok(server)
+    }
+
+    /// Waits until something holds, for [`START_MAX`] since the start; how long after the start that was.
+    pub(crate) fn until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) -> Result<Duration> {
+        while !holds(self) {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("{} ended before {what}, with {status}: {}", self.name, self.log());
+            }
+            if self.started.elapsed() > START_MAX {
+                bail!("{} did not get so far that {what}: {}", self.name, self.log());
+            }
+            std::thread::sleep(POLL);
+        }
+        Ok(self.started.elapsed())
+    }
+
+    /// One GET on a connection of its own: status and body.
+    pub(crate) fn get(&self, path: &str) -> Result<(u16, String)> {
+        let mut stream = TcpStream::connect(self.addr)?;
+        stream.set_read_timeout(Some(START_MAX))?;
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {ADMIN_KEY}\r\n\r\n", self.addr);
+        stream.write_all(head.as_bytes())?;
+        let (mut answer, mut part) = (Vec::new(), vec![0; 64 << 10]);
+        loop {
+            let bytes = stream.read(&mut part)?;
+            answer.extend_from_slice(part.get(..bytes).unwrap_or_default());
+            if let Some(whole) = response::parse(&answer)? {
+                let body = answer.get(whole.body_at..whole.bytes).unwrap_or_default();
+                return Ok((whole.status, String::from_utf8_lossy(body).into_owned()));
+            }
+            if bytes == 0 {
+                bail!("{} closed a connection", self.name);
+            }
+        }
+    }
+
+    /// Processor time used so far, in user and kernel mode.
+    pub(crate) fn cpu(&self) -> Result<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // utime and stime, fields 14 and 15 of proc_pid_stat(5); the name before them may hold anything but ends in ')'.
+        let after_name = stat.rsplit(')').next().unwrap_or_default();
+        let ticks: u64 =
+            after_name.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+        Ok(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
+    }
+
+    /// Resident memory, in bytes.
+    pub(crate) fn resident_bytes(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("/proc names no VmRSS")?;
+        let kilobytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+        Ok(kilobytes << 10)
+    }
+
+    fn log(&self) -> String {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        log.lines().rev().take(5).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join(" | ")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
