@@ -1,7 +1,10 @@
 //! The front door: accepts connections and serves HTTP/1.1 on each.
 //!
 //! poem is the service behind it; the accept loop is ours, because poem's sets no TCP_NODELAY, spins when the process is
-//! out of file descriptors, and waits for a request's header without a deadline.
+//! out of file descriptors, and waits for a request's header without a deadline. Deadlines are kept by one watchdog for
+//! all connections: a timer for each request would cost as much as serving it.
+
+mod watchdog;
 
 use std::convert::Infallible;
 use std::io;
@@ -12,15 +15,14 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::rt::TokioIo;
+use poem::Endpoint;
 use poem::web::{LocalAddr, RemoteAddr};
-use poem::{Endpoint, EndpointExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-/// How long a client may take for the header of a request, waiting between two requests included.
-const HEADER_DEADLINE: Duration = Duration::from_secs(75);
+use watchdog::{Activity, Watchdog, Watched};
+
 /// How long requests in flight may take once the server is told to stop.
 pub(crate) const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 /// How long to wait when the process has no file descriptor left for a connection.
@@ -39,14 +41,13 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener> {
 /// Serves until `stop`, then lets requests in flight end within [`DRAIN_DEADLINE`].
 pub(crate) async fn serve(
     listener: TcpListener,
-    endpoint: impl Endpoint + 'static,
+    endpoint: impl Endpoint<Output = poem::Response> + 'static,
     stop: CancellationToken,
 ) -> Result<()> {
     let local = listener.local_addr()?;
-    let endpoint = Arc::new(endpoint.map_to_response());
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADER_DEADLINE);
-    let graceful = GracefulShutdown::new();
+    let endpoint = Arc::new(endpoint);
+    let http = http1::Builder::new();
+    let watchdog = Watchdog::start();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -60,36 +61,43 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        let connection = connection(&http, stream, peer, local, endpoint.clone());
-        let watched = graceful.watch(connection);
-        tokio::spawn(async move {
-            if let Err(error) = watched.await {
-                tracing::debug!(%error, "a connection ended early");
-            }
-        });
+        // Without it a small answer waits for the client's acknowledgement of the one before.
+        let _ = stream.set_nodelay(true);
+        let activity = watchdog.activity();
+        let connection = connection(&http, stream, (local, peer), activity.clone(), endpoint.clone());
+        watchdog.watch(connection, activity);
     }
     drop(listener);
-    if tokio::time::timeout(DRAIN_DEADLINE, graceful.shutdown()).await.is_err() {
+    if !watchdog.drain(DRAIN_DEADLINE).await {
         tracing::warn!("some requests did not end in time; their connections are cut");
     }
     Ok(())
 }
 
-/// One connection, ready to be driven.
+/// Drives one connection to its end.
 fn connection<E: Endpoint<Output = poem::Response> + 'static>(
     http: &http1::Builder,
     stream: TcpStream,
-    peer: SocketAddr,
-    local: SocketAddr,
+    (local, peer): (SocketAddr, SocketAddr),
+    activity: Arc<Activity>,
     endpoint: Arc<E>,
-) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + 'static {
-    // Without it a small answer waits for the client's acknowledgement of the one before.
-    let _ = stream.set_nodelay(true);
+) -> impl Future<Output = ()> + Send + 'static {
     let (local, remote) = (LocalAddr(local.into()), RemoteAddr(peer.into()));
+    let seen = activity.clone();
     let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
-        let endpoint = endpoint.clone();
+        seen.request();
+        let (endpoint, seen) = (endpoint.clone(), seen.clone());
         let request = (request, local.clone(), remote.clone(), http::uri::Scheme::HTTP).into();
-        async move { Ok::<_, Infallible>(http::Response::from(endpoint.get_response(request).await)) }
+        async move {
+            let response = endpoint.get_response(request).await;
+            seen.response();
+            Ok::<_, Infallible>(http::Response::from(response))
+        }
     });
-    http.serve_connection(TokioIo::new(stream), service)
+    let connection = http.serve_connection(TokioIo::new(Watched::new(stream, activity)), service);
+    async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a connection ended early");
+        }
+    }
 }

@@ -230,10 +230,10 @@ fn map_response(
             Err(error) => _ = failed.insert(key.to_string(), error),
         }
     }
-    if versions.is_empty() {
-        if let Some((_, error)) = failed.pop_first() {
-            return Err(error.into());
-        }
+    if versions.is_empty()
+        && let Some((_, error)) = failed.pop_first()
+    {
+        return Err(error.into());
     }
     if failed.is_empty() {
         return Ok(MapResponse::Written(Json(MapResult { status: "ok".into(), versions, results: None })));

@@ -10,8 +10,10 @@ mod schema;
 mod session;
 mod store;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use delta_core::Error;
 use delta_core::auth::Auth;
 use delta_core::builtin::sessions::Sessions;
 use delta_core::clock::{Clock, Timestamp};
@@ -19,7 +21,10 @@ use delta_core::engine::Engine;
 use delta_core::entities::Entities;
 use delta_core::keyring::Keyring;
 use delta_core::name::WriterId;
-use poem::{Endpoint, EndpointExt, IntoResponse, Request, Route};
+use futures::FutureExt;
+use pages::Pages;
+use poem::endpoint::BoxEndpoint;
+use poem::{Endpoint, IntoEndpoint, IntoResponse, Request, Response};
 use poem_openapi::OpenApiService;
 
 use problem::Problem;
@@ -44,7 +49,7 @@ impl App {
     /// The app behind a request.
     pub(crate) fn of(request: &Request) -> poem::Result<&Arc<Self>> {
         let app = request.data::<Arc<Self>>();
-        Ok(app.ok_or_else(|| Problem::from(delta_core::Error::internal("a route without its app")))?)
+        Ok(app.ok_or_else(|| Problem::from(Error::internal("a route without its app")))?)
     }
 }
 
@@ -65,15 +70,38 @@ pub(crate) fn document() -> String {
 }
 
 /// Every route.
-pub(crate) fn endpoint(app: Arc<App>) -> impl Endpoint {
-    let service = service();
-    Route::new()
-        .at("/", poem::get(pages::landing))
-        .at("/docs", poem::get(pages::docs).data(pages::Docs::new(service.swagger_ui_html())))
-        .at("/openapi.json", poem::get(pages::openapi).data(pages::Document::new(document())))
-        .nest("/", service)
-        .data(app)
-        .catch_all_error(|error: poem::Error| async move {
-            if error.is_from_response() { error.into_response() } else { Problem::from_poem(&error).into_response() }
-        })
+///
+/// The pages are told apart here and not by a router, which would take each request's address apart and put it together
+/// again before the API's own router sees it.
+pub(crate) struct Rest {
+    api: BoxEndpoint<'static>,
+    pages: Pages,
+    app: Arc<App>,
+}
+
+impl Rest {
+    /// The routes of an app.
+    pub(crate) fn new(app: Arc<App>) -> Self {
+        let service = service();
+        let pages = Pages::new(service.swagger_ui_html(), document());
+        Self { api: service.into_endpoint(), pages, app }
+    }
+}
+
+impl Endpoint for Rest {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        if let Some(page) = self.pages.find(&request) {
+            return Ok(page);
+        }
+        request.set_data(self.app.clone());
+        // A fault in one request must not take its connection's other requests with it.
+        match AssertUnwindSafe(self.api.call(request)).catch_unwind().await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) if error.is_from_response() => Ok(error.into_response()),
+            Ok(Err(error)) => Ok(Problem::from_poem(&error).into_response()),
+            Err(_) => Ok(Problem::from(Error::internal("a request's handler panicked")).into_response()),
+        }
+    }
 }

@@ -1,9 +1,10 @@
 //! Pages for people: a landing page, and the API's documentation. Nothing on them is loaded from elsewhere.
 
 use bytes::Bytes;
-use http::header;
-use poem::web::Data;
-use poem::{Response, handler};
+use http::{Method, header};
+use poem::{IntoResponse, Request, Response};
+
+use crate::rest::problem::Problem;
 
 /// Pages of ours: no script at all.
 const PAGE_POLICY: &str =
@@ -12,39 +13,32 @@ const PAGE_POLICY: &str =
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; \
                            connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The documentation page.
-#[derive(Clone)]
-pub(crate) struct Docs(Bytes);
+/// The pages.
+pub(crate) struct Pages {
+    docs: Bytes,
+    document: Bytes,
+}
 
-impl Docs {
-    pub(crate) fn new(html: String) -> Self {
-        Self(html.into())
+impl Pages {
+    /// The pages, with the documentation's page and the OpenAPI document.
+    pub(crate) fn new(docs: String, document: String) -> Self {
+        Self { docs: docs.into(), document: document.into() }
     }
-}
 
-/// The OpenAPI document.
-#[derive(Clone)]
-pub(crate) struct Document(Bytes);
-
-impl Document {
-    pub(crate) fn new(json: String) -> Self {
-        Self(json.into())
+    /// The page at a request's path, if there is one.
+    pub(crate) fn find(&self, request: &Request) -> Option<Response> {
+        let landing = || page(include_str!("landing.html").into(), PAGE_POLICY);
+        let found: &dyn Fn() -> Response = match request.uri().path() {
+            "/" => &landing,
+            "/docs" => &|| page(self.docs.clone(), DOCS_POLICY),
+            "/openapi.json" => &|| Response::builder().content_type("application/json").body(self.document.clone()),
+            _ => return None,
+        };
+        match *request.method() {
+            Method::GET => Some(found()),
+            _ => Some(Problem::method_not_allowed().into_response()),
+        }
     }
-}
-
-#[handler]
-pub(crate) fn landing() -> Response {
-    page(include_str!("landing.html").into(), PAGE_POLICY)
-}
-
-#[handler]
-pub(crate) fn docs(docs: Data<&Docs>) -> Response {
-    page(docs.0.0.clone(), DOCS_POLICY)
-}
-
-#[handler]
-pub(crate) fn openapi(document: Data<&Document>) -> Response {
-    Response::builder().content_type("application/json").body(document.0.0.clone())
 }
 
 fn page(html: Bytes, policy: &str) -> Response {

@@ -67,15 +67,18 @@ impl Problem {
         Self { status, title, code, error: Error::new(ErrorKind::Invalid, detail) }
     }
 
+    /// A path that does not take the method.
+    pub(crate) fn method_not_allowed() -> Self {
+        let detail = "this path does not take this method; see /docs";
+        Self::http(StatusCode::METHOD_NOT_ALLOWED, "The method is not allowed", "method_not_allowed", detail)
+    }
+
     /// What poem itself refuses, in our words.
     pub(crate) fn from_poem(error: &poem::Error) -> Self {
         let detail = error.to_string();
         match error.status() {
             StatusCode::NOT_FOUND => Error::not_found("there is nothing at this path; see /docs").into(),
-            status @ StatusCode::METHOD_NOT_ALLOWED => {
-                let detail = "this path does not take this method; see /docs";
-                Self::http(status, "The method is not allowed", "method_not_allowed", detail)
-            }
+            StatusCode::METHOD_NOT_ALLOWED => Self::method_not_allowed(),
             StatusCode::UNAUTHORIZED => missing_credential().into(),
             status if status.is_server_error() => Error::internal(detail).into(),
             _ => Error::invalid("invalid_parameter", detail).into(),

@@ -13,6 +13,7 @@ use delta_core::plugin::{Settings, open_keys};
 
 use crate::cli::print_line;
 use crate::config::Config;
+use crate::plugins;
 use crate::secrets::{Secrets, read_file};
 
 /// The files in which `--dev` keeps its keys, in the data directory.
@@ -44,7 +45,7 @@ fn key_file(config: &Config) -> Option<PathBuf> {
 async fn from_file(config: &Config, file: &Path, is_new: bool) -> Result<Arc<dyn KeyProvider>> {
     let settings =
         Settings::default().with("path", file.to_string_lossy().as_ref()).with("key_id", config.key_id.as_str());
-    let provider = open_keys("file", settings).await?;
+    let provider = open_keys("file", settings).await.map_err(|error| plugins::hint(error, "keys", "file"))?;
     match provider.keys().await {
         Err(error) if error.kind() == ErrorKind::NotFound && is_new => {
             provider.create(&config.key_id).await?;

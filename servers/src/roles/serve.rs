@@ -16,11 +16,11 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::args::ServeArgs;
 use crate::cli::print_line;
 use crate::config::Config;
-use crate::rest::{self, App};
+use crate::rest::{App, Rest};
 use crate::roles::store::Store;
 use crate::roles::{harden, keys, store};
 use crate::secrets::Secrets;
-use crate::{listen, telemetry};
+use crate::{listen, plugins, telemetry};
 
 /// Runs until it is told to stop.
 pub(crate) fn run(args: ServeArgs) -> Result<()> {
@@ -48,7 +48,7 @@ async fn serve(config: Config, secrets: Secrets) -> Result<()> {
     }
 
     let stop = CancellationToken::new();
-    let served = tokio::spawn(listen::serve(listener, rest::endpoint(app), stop.clone()));
+    let served = tokio::spawn(listen::serve(listener, Rest::new(app), stop.clone()));
     stop_signal().await?;
     tracing::info!("stopping: no new connections, requests in flight have {:?}", listen::DRAIN_DEADLINE);
     stop.cancel();
@@ -61,7 +61,9 @@ async fn serve(config: Config, secrets: Secrets) -> Result<()> {
 fn app(config: &Config, secrets: &Secrets, store: Store) -> Result<Arc<App>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (admin, clients_allowed) = keys::admin(config, secrets)?;
-    let validator = open_validator(&config.validator.plugin, Settings::new(config.validator.settings.clone()))?;
+    let (plugin, settings) = (config.validator.plugin.as_str(), config.validator.settings.clone());
+    let validator = open_validator(plugin, Settings::new(settings));
+    let validator = validator.map_err(|error| plugins::hint(error, "validator", plugin))?;
     let schemas = Arc::new(Schemas::new(store.storage.clone(), validator));
     let sealer = Arc::new(Sealer::new(store.keyring.clone(), store.names.clone(), config.writer()));
     let engine = Engine::new(store.storage, sealer, store.names, schemas, clock.clone(), config.engine_limits());

@@ -15,6 +15,7 @@ use delta_core::storage::Storage;
 use delta_core::superblock::{self, Superblock};
 
 use crate::config::Config;
+use crate::plugins;
 use crate::roles::keys;
 use crate::secrets::Secrets;
 
@@ -37,7 +38,8 @@ pub(crate) async fn open(config: &Config, secrets: &Secrets) -> Result<Store> {
         place = path.display().to_string();
         settings = settings.with("path", path.to_string_lossy().as_ref());
     }
-    let storage = open_storage(&config.storage.plugin, settings).await?;
+    let plugin = config.storage.plugin.as_str();
+    let storage = open_storage(plugin, settings).await.map_err(|error| plugins::hint(error, "storage", plugin))?;
     let found = superblock::read(&*storage).await?;
     let masters = keys::masters(config, secrets, found.is_none()).await?;
     let superblock = match found {
