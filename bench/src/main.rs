@@ -8,6 +8,7 @@ mod bare;
 mod compare;
 mod disk;
 mod load;
+mod machine;
 mod process;
 mod request;
 mod response;
@@ -21,10 +22,15 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 
-use crate::compare::{Bench, get, latency, million, put, seal};
+use crate::compare::{Bench, Pace, get, latency, million, put, seal};
 use crate::load::Plan;
+use crate::machine::Watch;
 use crate::request::{Keys, Requests, Url, document, documents};
 use crate::table::Row;
+
+/// The server's allocator, so that the bare server has it too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Compares DeltaDatabase with what its parts cost, and generates load by hand.
 #[derive(Debug, Parser)]
@@ -111,7 +117,7 @@ fn main() -> Result<()> {
         _ => {}
     }
     let rows = compare(&cli)?;
-    println!("\n{}", table::render(&rows));
+    println!("{}", table::render(&rows));
     Ok(())
 }
 
@@ -123,7 +129,8 @@ fn compare(cli: &Cli) -> Result<Vec<Row>> {
         None => built(&beside)?,
     };
     let parent = cli.dir.clone().unwrap_or_else(|| beside.join("bench-data"));
-    let bench = Bench::new(deltadb, &parent, cli.rounds, cli.seconds)?;
+    let bench = Bench::new(deltadb, &parent, Pace { rounds: cli.rounds, seconds: cli.seconds })?;
+    let watch = Watch::start()?;
     let all = matches!(cli.command, Subject::All);
     let mut rows = Vec::new();
     for (chosen, subject) in [
@@ -139,6 +146,7 @@ fn compare(cli: &Cli) -> Result<Vec<Row>> {
     if all || matches!(cli.command, Subject::Million) {
         rows.extend(million::compare(&bench, cli.entities)?);
     }
+    println!("\n{}", watch.others()?);
     Ok(rows)
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::response;
+use crate::{machine, response};
 
 /// The admin key of the server under test.
 pub(crate) const ADMIN_KEY: &str = "bench-admin-key";
@@ -114,12 +114,7 @@ impl Server {
 
     /// Processor time used so far, in user and kernel mode.
     pub(crate) fn cpu(&self) -> Result<Duration> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // utime and stime, fields 14 and 15 of proc_pid_stat(5); the name before them may hold anything but ends in ')'.
-        let after_name = stat.rsplit(')').next().unwrap_or_default();
-        let ticks: u64 =
-            after_name.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
-        Ok(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
+        Ok(machine::duration(machine::process_ticks(&self.child.id().to_string(), 2)?))
     }
 
     /// Resident memory, in bytes.

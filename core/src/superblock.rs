@@ -148,7 +148,10 @@ impl Superblock {
         let (line, mac_hex) = split_lines(bytes)?;
         let parsed: Line = serde_json::from_slice(line).map_err(|error| damaged(&error.to_string()))?;
         if parsed.format != FORMAT {
-            let message = format!("the store has format {}, and this version knows {FORMAT}", parsed.format);
+            let message = format!(
+                "the store has format {}, and this version knows {FORMAT}; open it with the version that wrote it",
+                parsed.format
+            );
             return Err(Error::damaged(message).with_code("unknown_format"));
         }
         let store = StoreId(fixed(&parsed.store_id)?);

@@ -105,7 +105,7 @@ impl Config {
             if !file.is_file() {
                 bail!("there is no configuration file {}; check --config", file.display());
             }
-            figment = figment.merge(without_secrets(Figment::from(Toml::file(file).search(false)))?);
+            figment = figment.merge(without_secrets(file)?);
         }
         let ignored: Vec<&str> = SECRET_FIELDS.into_iter().chain(CLIENT_VARIABLES).chain(["config"]).collect();
         let environment = Env::prefixed(ENV_PREFIX)
@@ -117,7 +117,7 @@ impl Config {
             .lowercase(false);
         figment = figment.merge(environment);
         for (field, value) in flags {
-            let field = if field == "storage" { "storage.plugin".to_owned() } else { field };
+            let field = if ["storage", "validator"].contains(&&*field) { format!("{field}.plugin") } else { field };
             figment = figment.merge((field, value));
         }
         let config: Self = figment.extract().map_err(|error| anyhow!(one_line(error)))?;
@@ -167,11 +167,20 @@ impl Config {
 }
 
 /// A file's settings without its secrets, whose values must not get into an error.
-fn without_secrets(file: Figment) -> Result<Serialized<BTreeMap<String, figment::value::Value>>> {
-    let mut table: BTreeMap<String, figment::value::Value> =
-        file.extract().map_err(|error| anyhow!(one_line(error)))?;
+fn without_secrets(file: &Path) -> Result<Serialized<BTreeMap<String, figment::value::Value>>> {
+    let table = Figment::from(Toml::file(file).search(false)).extract();
+    let mut table: BTreeMap<String, figment::value::Value> = table.map_err(|error| notation(file, &error))?;
     table.retain(|field, _| !SECRET_FIELDS.contains(&field.as_str()));
     Ok(Serialized::defaults(table))
+}
+
+/// What is wrong with a file's notation: where and what, without the line itself, which may hold a secret.
+fn notation(file: &Path, error: &figment::Error) -> anyhow::Error {
+    let text = error.kind.to_string();
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let place = lines.next().unwrap_or_default();
+    let what = lines.next_back().map(|what| format!(": {what}")).unwrap_or_default();
+    anyhow!("configuration file {}: {place}{what}", file.display())
 }
 
 /// An error of the configuration in one line, with what is available.
@@ -184,6 +193,7 @@ fn one_line(error: figment::Error) -> String {
                 figment::error::Kind::UnknownField(name, available) => {
                     format!("unknown setting {name:?}; available: {}", available.join(", "))
                 }
+                kind if field == "rest_addr: " => format!("{field}{kind}; write one like 127.0.0.1:8080"),
                 kind => format!("{field}{kind}"),
             }
         })

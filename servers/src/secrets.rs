@@ -60,8 +60,11 @@ impl Secrets {
     /// The earlier master keys, each given as `ID=HEX`.
     pub(crate) fn previous_master_keys(&self) -> Result<Vec<MasterKey>> {
         let parse = |given: &SecretText| {
-            let (id, hex) = given.expose().split_once('=').ok_or_else(|| anyhow!("--previous-key must be ID=HEX"))?;
-            Ok(MasterKey::from_hex(KeyId::parse(id.trim())?, hex)?)
+            // Nothing of it is repeated: what stands before the sign may be the key.
+            let wrong = || anyhow!("--previous-key must be ID=HEX: a key id, and the key as 64 hex digits");
+            let (id, hex) = given.expose().split_once('=').ok_or_else(wrong)?;
+            let id = KeyId::parse(id.trim()).map_err(|_| wrong())?;
+            MasterKey::from_hex(id, hex).map_err(|_| wrong())
         };
         self.previous_keys.iter().map(parse).collect()
     }
@@ -93,10 +96,10 @@ fn in_file(file: &Figment, field: &str) -> Result<Option<SecretText>> {
 
 /// The first line of a secret's file.
 pub(crate) fn read_file(path: &Path, what: &str) -> Result<SecretText> {
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("cannot read the {what} file {}", path.display()))?;
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the {what} file {}; check its path and mode", path.display()))?;
     match text.lines().next().map(str::trim) {
         Some(line) if !line.is_empty() => Ok(SecretText::new(line)),
-        _ => bail!("the {what} file {} is empty", path.display()),
+        _ => bail!("the first line of the {what} file {} is empty; put the key there", path.display()),
     }
 }

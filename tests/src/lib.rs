@@ -1,1 +1,17 @@
-//! placeholder
+//! The product from outside: a harness that starts servers, an HTTP client that hides nothing, and the kill -9 loop.
+//!
+//! Nothing here waits by sleeping for a guessed time, uses a fixed port, or leaves the loopback interface. Whatever goes
+//! wrong panics: this crate is tests.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "this crate is tests and what they stand on: a panic is a failed test"
+)]
+
+pub mod http;
+pub mod kill_loop;
+pub mod namespace;
+pub mod random;
+pub mod server;

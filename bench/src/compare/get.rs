@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::compare::{Bench, CONNECTIONS, DOCUMENT_BYTES, Side, per_second};
+use crate::compare::{Bench, CONNECTIONS, DOCUMENT_BYTES, Side, alternate, per_second};
 use crate::load::Plan;
 use crate::process::Server;
 use crate::request::Keys;
@@ -18,7 +18,7 @@ pub(crate) fn compare(bench: &Bench) -> Result<Vec<Row>> {
     let bare = Server::bare(&directory, DOCUMENT_BYTES)?;
     fill(&ours)?;
     let (mut ours, mut bare) = (Side::get(&ours, CACHED)?, Side::get(&bare, CACHED)?);
-    let [ours, bare] = bench.alternate([&mut ours, &mut bare], CONNECTIONS)?;
+    let [ours, bare] = alternate(bench.pace, [&mut ours, &mut bare], CONNECTIONS)?;
     let (ours, bare) = ((per_second(&ours), "GET/s"), (per_second(&bare), "GET/s bare"));
     Ok(vec![Row::ratio("64 connections, 300 B: cached GET", ours, bare, Target::AtLeast(0.85))])
 }

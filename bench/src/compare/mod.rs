@@ -27,18 +27,31 @@ const WRITTEN: &[u16] = &[200, 201];
 const DOCUMENT_BYTES: usize = 300;
 /// Connections of the comparisons of throughput.
 const CONNECTIONS: usize = 64;
-/// Load before the first measured round, and before each.
-const WARM_UP_SECS: f64 = 0.5;
+/// Load before each turn, as a part of it, that is not measured.
+const WARM_UP: f64 = 0.2;
 /// How long a server may go on working behind its answers (compaction, say) before the other's turn.
 const SETTLE_MAX: Duration = Duration::from_secs(20);
 
 /// One run of comparisons.
 #[derive(Debug)]
 pub(crate) struct Bench {
-    pub(crate) deltadb: PathBuf,
+    deltadb: PathBuf,
+    pace: Pace,
+    directory: TempDir,
+}
+
+/// How often each side has its turn, and how long that is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
     pub(crate) rounds: usize,
     pub(crate) seconds: f64,
-    directory: TempDir,
+}
+
+impl Pace {
+    /// More and shorter turns in the same time.
+    fn split(self, turns: usize) -> Self {
+        Self { rounds: self.rounds * turns, seconds: self.seconds / turns as f64 }
+    }
 }
 
 /// What one turn of one side showed.
@@ -81,7 +94,7 @@ impl<'a> Side<'a> {
 
     /// Warms up, measures, prints, and waits until the server rests.
     fn turn(&mut self, connections: usize, seconds: f64) -> Result<Turn> {
-        self.run(Plan::of_seconds(connections, WARM_UP_SECS))?;
+        self.run(Plan::of_seconds(connections, seconds * WARM_UP))?;
         let before = self.server.cpu()?;
         let outcome = self.run(Plan::of_seconds(connections, seconds))?;
         let cpu = micros(self.server.cpu()? - before) / outcome.requests as f64;
@@ -92,8 +105,8 @@ impl<'a> Side<'a> {
 }
 
 impl Bench {
-    pub(crate) fn new(deltadb: PathBuf, parent: &Path, rounds: usize, seconds: f64) -> Result<Self> {
-        Ok(Self { deltadb, rounds, seconds, directory: disk::directory(parent)? })
+    pub(crate) fn new(deltadb: PathBuf, parent: &Path, pace: Pace) -> Result<Self> {
+        Ok(Self { deltadb, pace, directory: disk::directory(parent)? })
     }
 
     /// A directory for one comparison.
@@ -103,17 +116,17 @@ impl Bench {
         std::fs::create_dir(&directory)?;
         Ok(directory)
     }
+}
 
-    /// Both sides in turns, as often as there are rounds.
-    fn alternate(&self, sides: [&mut Side<'_>; 2], connections: usize) -> Result<[Vec<Turn>; 2]> {
-        let [ours, other] = sides;
-        let (mut our_turns, mut other_turns) = (Vec::new(), Vec::new());
-        for _ in 0..self.rounds {
-            our_turns.push(ours.turn(connections, self.seconds)?);
-            other_turns.push(other.turn(connections, self.seconds)?);
-        }
-        Ok([our_turns, other_turns])
+/// Both sides in turns.
+fn alternate(pace: Pace, sides: [&mut Side<'_>; 2], connections: usize) -> Result<[Vec<Turn>; 2]> {
+    let [ours, other] = sides;
+    let (mut our_turns, mut other_turns) = (Vec::new(), Vec::new());
+    for _ in 0..pace.rounds {
+        our_turns.push(ours.turn(connections, pace.seconds)?);
+        other_turns.push(other.turn(connections, pace.seconds)?);
     }
+    Ok([our_turns, other_turns])
 }
 
 fn entity_url(server: &Server) -> Result<Url> {

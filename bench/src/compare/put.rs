@@ -46,9 +46,9 @@ fn single(bench: &Bench, directory: &Path, what: &str, slow: Option<&Path>) -> R
     side.run(Plan::of_requests(CONNECTIONS, KEYS))?;
     let mut rate = redis::set(&redis, CONNECTIONS, KEYS)?.per_second;
     let (mut our_turns, mut redis_turns): (Vec<Turn>, Vec<Turn>) = (Vec::new(), Vec::new());
-    for _ in 0..bench.rounds {
-        our_turns.push(side.turn(CONNECTIONS, bench.seconds)?);
-        let turn = redis::set(&redis, CONNECTIONS, (rate * bench.seconds) as u64)?;
+    for _ in 0..bench.pace.rounds {
+        our_turns.push(side.turn(CONNECTIONS, bench.pace.seconds)?);
+        let turn = redis::set(&redis, CONNECTIONS, (rate * bench.pace.seconds) as u64)?;
         println!("  {:<10} {:>9.0}/s  p50 {:>8.1} µs", redis.name, turn.per_second, turn.p50_micros);
         settle(&redis)?;
         rate = turn.per_second;
@@ -68,7 +68,7 @@ fn maps(bench: &Bench) -> Result<Row> {
     let directory = bench.fresh("put-maps")?;
     let ours = Server::deltadb(&bench.deltadb, &directory, None)?;
     let mut side = Side::put_maps(&ours, Keys::Random(KEYS), MAP)?;
-    let turns = (0..bench.rounds).map(|_| side.turn(8, bench.seconds)).collect::<Result<Vec<_>>>()?;
+    let turns = (0..bench.pace.rounds).map(|_| side.turn(8, bench.pace.seconds)).collect::<Result<Vec<_>>>()?;
     let documents = per_second(&turns) * side.requests.entities() as f64;
     Ok(Row::figure("8 connections, map PUT of 100 x 300 B", (documents, "documents/s"), Target::None))
 }

@@ -22,7 +22,7 @@ pub(crate) fn compare(bench: &Bench) -> Result<Vec<Row>> {
     let address = sealer.names().entity(&id);
     let document = Document::parse(document(SEALED_BYTES).as_bytes(), DEPTH_MAX)?;
     let (mut seals, mut opens) = (Vec::new(), Vec::new());
-    for _ in 0..bench.rounds.max(3) {
+    for _ in 0..bench.pace.rounds.max(3) {
         let started = Instant::now();
         for _ in 0..A_ROUND {
             std::hint::black_box(sealer.seal(&id, &address, std::hint::black_box(&document), &meta)?);

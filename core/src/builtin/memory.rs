@@ -117,12 +117,18 @@ impl Storage for MemoryStorage {
     async fn write_batch(&self, writes: Vec<Write>) -> Result<Vec<Result<Option<Revision>>>> {
         let mut state = self.state();
         let state = state.open()?;
-        let checked: Vec<_> = writes.iter().map(|write| state.expected(&write.name, &write.expect)).collect();
-        if checked.iter().all(Result::is_ok) {
-            return Ok(writes.iter().map(|write| Ok(state.apply(&write.name, write.object.as_ref()))).collect());
+        let before = state.objects.clone();
+        let mut answers = Vec::with_capacity(writes.len());
+        for write in &writes {
+            let checked = state.expected(&write.name, &write.expect);
+            answers.push(checked.map(|()| state.apply(&write.name, write.object.as_ref())));
         }
+        if answers.iter().all(Result::is_ok) {
+            return Ok(answers);
+        }
+        state.objects = before;
         let others = || Error::conflict("another write of the batch failed").with_code("batch_not_applied");
-        Ok(checked.into_iter().map(|checked| Err(checked.err().unwrap_or_else(others))).collect())
+        Ok(answers.into_iter().map(|answer| Err(answer.err().unwrap_or_else(others))).collect())
     }
 
     fn list(&self, space: Space, group: &Group) -> BoxStream<'_, Result<Listed>> {
@@ -158,4 +164,24 @@ impl Storage for MemoryStorage {
         self.state().closed = true;
         Ok(())
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::storage::Fixture;
+
+    struct Memory;
+
+    impl Fixture for Memory {
+        async fn new() -> Self {
+            Self
+        }
+
+        async fn open(&self) -> Arc<dyn Storage> {
+            Arc::new(MemoryStorage::new())
+        }
+    }
+
+    crate::conformance::storage!(Memory);
 }

@@ -25,7 +25,7 @@ use crate::keyring::{KeyState, Keyring, Root, StoreId};
 use crate::keys::{MasterKey, Secret};
 use crate::name::{DatabaseName, EntityId, EntityKey, KeyId, WriterId};
 use crate::seal::{Meta, Sealer, WriteId};
-use crate::storage::{Group, Object, ObjectName, Space};
+use crate::storage::{Group, Object, ObjectName, Public, Space};
 
 pub use crate::{
     conformance_auth as auth, conformance_entities as entities, conformance_keys as keys,
@@ -76,6 +76,11 @@ pub fn object(seed: u64, body_bytes: usize) -> Object {
     let body: Vec<u8> = (0..body_bytes).map(|at| b'a' + u8::try_from((seed as usize + at) % 26).unwrap()).collect();
     let meta = Meta { version: seed + 1, ..meta(1) };
     Object::Sealed(sealer.seal(&id, &sealer.names().entity(&id), &Document::trusted(body.into()), &meta).unwrap())
+}
+
+/// An object that is stored as it is, which outside of tests only the superblock and schemas are.
+pub fn public(bytes: Vec<u8>) -> Object {
+    Object::Public(Public::new(bytes.into()))
 }
 
 /// An object's name in any space and group.

@@ -1,107 +1,95 @@
-//! Group commit: one thread takes every write that waits, syncs them together, and then answers each.
+//! Group commit: whoever commits takes every write that waits, syncs them together, and then answers each.
 //!
-//! It never waits for company: a write that comes alone is synced alone. Whoever comes while a sync runs shares the next.
+//! It never waits for company: a write that comes alone is synced alone, whoever comes while a sync runs shares the next.
+//! The surprise: a lone write on a quick disk is committed where it was called, because handing it to the commit thread and
+//! back costs more than the sync itself. After a failed sync nobody knows what the disk holds, so nothing is written any
+//! more until a restart has looked.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use delta_core::storage::{Revision, Write};
 use delta_core::{Error, Result};
-use fjall::{Database, Keyspace, PersistMode};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
-use crate::config::Config;
+use crate::group::Group;
+use crate::queue::{Demand, Queue, Request, stopped};
+use crate::recovery::Recovered;
 use crate::sequence::SequenceFile;
-use crate::storage::{Spaces, object_key, unknown};
+use crate::tree::{CommitError, Tree};
 
-/// The answers to the writes of one request, in order.
-pub(crate) type Answers = Vec<Result<Option<Revision>>>;
-
-/// Under which key the tree itself keeps the number of its last batch.
-pub(crate) const SEQUENCE_KEY: &[u8] = b"sequence";
+/// How long a commit may have taken for the next one to run where it is called: as long as an async thread may be blocked
+/// without harm to the others.
+const INLINE_COMMIT_MAX: Duration = Duration::from_micros(200);
 
 /// The waiting side.
 #[derive(Debug)]
 pub(crate) struct Committer {
-    shared: Arc<Shared>,
+    queue: Arc<Queue>,
+    worker: Arc<Mutex<Worker>>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    waiting_max: usize,
-}
-
-#[derive(Debug)]
-struct Shared {
-    queue: Mutex<Queue>,
-    arrived: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    requests: VecDeque<Request>,
-    writes: usize,
-    closed: bool,
-    /// Why no write is taken any more.
-    failed: Option<String>,
-}
-
-#[derive(Debug)]
-struct Request {
-    writes: Vec<Write>,
-    answer: oneshot::Sender<Result<Answers>>,
+    /// How many async threads may be blocked.
+    inline: Arc<Semaphore>,
 }
 
 impl Committer {
-    /// Starts the thread.
-    pub(crate) fn start(
-        database: Database,
-        spaces: Spaces,
-        meta: Keyspace,
-        sequence: (SequenceFile, u64),
-        config: &Config,
-    ) -> Result<Self> {
-        let shared = Arc::new(Shared { queue: Mutex::default(), arrived: Condvar::new() });
-        let worker = Worker {
-            shared: shared.clone(),
-            database,
-            spaces,
-            meta,
-            sequence: sequence.0,
-            number: sequence.1,
-            writes_max: config.commit_writes_max,
+    /// Starts the thread. `inline` has a permit for each async thread that may be blocked.
+    pub(crate) fn start(recovered: Recovered, queue: Queue, inline: Arc<Semaphore>) -> Result<Self> {
+        let queue = Arc::new(queue);
+        let worker = Arc::new(Mutex::new(Worker::new(queue.clone(), recovered)));
+        let (waiting, working) = (queue.clone(), worker.clone());
+        let run = move || {
+            while waiting.wait() {
+                lock(&working).commit_waiting();
+            }
         };
-        let thread = std::thread::Builder::new().name("commit".into()).spawn(move || worker.run());
+        let thread = std::thread::Builder::new().name("commit".into()).spawn(run);
         let thread = thread.map_err(|error| Error::unavailable("cannot start the commit thread").with_source(error))?;
-        Ok(Self { shared, thread: Mutex::new(Some(thread)), waiting_max: config.waiting_writes_max })
+        Ok(Self { queue, worker, thread: Mutex::new(Some(thread)), inline })
     }
 
-    /// Commits writes, all or none, and answers once they are durable and visible.
-    pub(crate) async fn commit(&self, writes: Vec<Write>) -> Result<Answers> {
+    /// Commits one write, and answers once it is durable and visible. Given up while it waits, it is done all the same.
+    pub(crate) async fn one(&self, demand: Demand) -> Result<()> {
         let (answer, answered) = oneshot::channel();
-        {
-            let mut queue = self.shared.queue();
-            queue.accepts()?;
-            if queue.writes + writes.len() > self.waiting_max {
-                let message = format!("more than {} writes wait for the disk; try again", self.waiting_max);
-                return Err(Error::unavailable(message));
-            }
-            queue.writes += writes.len();
-            queue.requests.push_back(Request { writes, answer });
+        if let Some(request) = self.commit_here(Request::One(demand, answer)) {
+            self.queue.push(request)?;
         }
-        self.shared.arrived.notify_one();
         answered.await.unwrap_or_else(|_| Err(unknown("the commit thread ended")))
+    }
+
+    /// Commits several writes, all or none, and answers each.
+    pub(crate) async fn all(&self, demands: Vec<Demand>) -> Result<Vec<Result<()>>> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.push(Request::All(demands, answer))?;
+        answered.await.unwrap_or_else(|_| Err(unknown("the commit thread ended")))
+    }
+
+    /// Commits a request that is alone; gives it back if it is not, if the disk is slow, or if no thread is to spare.
+    fn commit_here(&self, request: Request) -> Option<Request> {
+        let Ok(_permit) = self.inline.try_acquire() else { return Some(request) };
+        let Ok(mut worker) = self.worker.try_lock() else { return Some(request) };
+        if !worker.is_calm || !self.queue.is_idle() {
+            return Some(request);
+        }
+        worker.commit(request);
+        None
     }
 
     /// Whether writes are taken; the error says why not.
     pub(crate) fn ready(&self) -> Result<()> {
-        self.shared.queue().accepts()
+        self.queue.accepts()
     }
 
-    /// Takes no more writes, ends those that wait, and stops the thread.
+    /// Takes no more writes, ends those that wait, and stops the thread. Blocks for as long as that takes.
     pub(crate) fn close(&self) {
-        self.shared.queue().closed = true;
-        self.shared.arrived.notify_one();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        drop(thread.map(JoinHandle::join));
+        self.queue.close();
+        let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        // It panics only after it has said that the store failed.
+        drop(thread.join());
+        // A formality, in case that the power goes next: what counts is in the tree.
+        if let Err(error) = lock(&self.worker).sequence.sync() {
+            tracing::warn!(%error, "the number of the last commit was not synced");
+        }
     }
 }
 
@@ -111,132 +99,94 @@ impl Drop for Committer {
     }
 }
 
-impl Shared {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock(worker: &Mutex<Worker>) -> MutexGuard<'_, Worker> {
+    worker.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Queue {
-    fn accepts(&self) -> Result<()> {
-        match (&self.failed, self.closed) {
-            (Some(why), _) => Err(Error::unavailable(format!(
-                "the disk failed ({why}), so nothing is written any more; repair it, then restart the server"
-            ))),
-            (None, true) => Err(Error::unavailable("the store is closed")),
-            (None, false) => Ok(()),
-        }
-    }
+/// A write of which nobody knows whether it happened.
+fn unknown(why: &str) -> Error {
+    let advice = "read before repeating it, after a restart";
+    Error::outcome_unknown(format!("the disk failed while writing ({why}); {advice}"))
 }
 
-/// The working side.
+/// The working side: whoever holds it commits.
+#[derive(Debug)]
 struct Worker {
-    shared: Arc<Shared>,
-    database: Database,
-    spaces: Spaces,
-    meta: Keyspace,
+    queue: Arc<Queue>,
+    tree: Tree,
     sequence: SequenceFile,
-    /// The number of the last batch.
+    /// The number of the last commit.
     number: u64,
-    writes_max: usize,
+    /// Whether the last commit was quick and of one request, so that the next one may be as well.
+    is_calm: bool,
+    taken: Vec<Request>,
+    group: Group,
 }
-
-/// What the batch under construction makes of the objects it touches.
-type Changed = HashMap<(usize, Vec<u8>), Option<Revision>>;
 
 impl Worker {
-    fn run(mut self) {
-        while let Some(requests) = self.take() {
-            self.commit(requests);
-        }
+    fn new(queue: Arc<Queue>, recovered: Recovered) -> Self {
+        let Recovered { tree, sequence, number } = recovered;
+        Self { queue, tree, sequence, number, is_calm: false, taken: Vec::new(), group: Group::default() }
     }
 
-    /// Every request that waits, as far as one batch goes; `None` when there will be no more.
-    fn take(&self) -> Option<Vec<Request>> {
-        let mut queue = self.shared.queue();
-        while queue.requests.is_empty() {
-            if queue.closed {
-                return None;
-            }
-            queue = self.shared.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner);
-        }
-        let mut taken = Vec::new();
-        let mut writes = 0;
-        while let Some(request) = queue.requests.pop_front() {
-            writes += request.writes.len();
-            taken.push(request);
-            if writes >= self.writes_max {
-                break;
-            }
-        }
-        queue.writes = queue.writes.saturating_sub(writes);
-        Some(taken)
+    /// Commits one request that is not in the queue.
+    fn commit(&mut self, request: Request) {
+        self.taken.push(request);
+        self.commit_taken();
     }
 
-    fn commit(&mut self, requests: Vec<Request>) {
-        let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
-        let mut changed = Changed::new();
-        let mut committing = Vec::new();
-        for request in requests {
-            match self.check(&request.writes, &changed) {
-                Err(error) => drop(request.answer.send(Err(error))),
-                Ok(answers) if answers.iter().any(Result::is_err) => drop(request.answer.send(Ok(refused(answers)))),
-                Ok(_) => {
-                    let answers = request.writes.iter().map(|write| Ok(self.add(&mut batch, &mut changed, write)));
-                    committing.push((answers.collect(), request.answer));
-                }
-            }
+    /// Commits what waits in the queue, up to the limit of one commit.
+    fn commit_waiting(&mut self) {
+        self.queue.take(&mut self.taken);
+        self.commit_taken();
+    }
+
+    fn commit_taken(&mut self) {
+        let _said = SayIfPanicking(self.queue.clone());
+        let started = Instant::now();
+        let requests = self.taken.len();
+        // In a panic the group goes, and with it the answers, so that nobody waits for one.
+        let mut group = std::mem::take(&mut self.group);
+        for request in self.taken.drain(..) {
+            group.add(&self.tree, request);
         }
-        if committing.is_empty() {
-            return;
+        self.commit_group(&mut group);
+        self.group = group;
+        self.is_calm = requests == 1 && started.elapsed() <= INLINE_COMMIT_MAX;
+    }
+
+    fn commit_group(&mut self, group: &mut Group) {
+        if !group.has_changes() {
+            return group.answer();
         }
         self.number += 1;
-        batch.insert(&self.meta, SEQUENCE_KEY, self.number.to_le_bytes());
-        let committed = batch.commit().map_err(|error| error.to_string());
-        let noted = committed.and_then(|()| self.sequence.note(self.number).map_err(|error| error.to_string()));
-        if let Err(why) = &noted {
-            tracing::error!(%why, "the disk failed; nothing is written any more");
-            self.shared.queue().failed = Some(why.clone());
+        match self.tree.commit(self.number, group.changes()) {
+            Ok(()) => {
+                // Before anybody is told, so that a killed process cannot have told more than it noted.
+                if let Err(error) = self.sequence.note(self.number) {
+                    self.queue.fail(error.to_string());
+                }
+                group.answer();
+            }
+            Err(CommitError::Stopped(why)) => {
+                self.queue.fail(why.clone());
+                group.refuse(|| stopped(&why), || stopped(&why));
+            }
+            Err(CommitError::Unknown(why)) => {
+                self.queue.fail(why.clone());
+                group.refuse(|| unknown(&why), || stopped(&why));
+            }
         }
-        for (answers, answer) in committing {
-            drop(answer.send(noted.clone().map(|()| answers).map_err(|why| unknown(&why))));
-        }
-    }
-
-    /// Whether each expectation holds, after the writes that this batch already has.
-    fn check(&self, writes: &[Write], changed: &Changed) -> Result<Answers> {
-        let mut own: Changed = HashMap::new();
-        let mut answers = Vec::with_capacity(writes.len());
-        for write in writes {
-            let key = (write.name.space as usize, object_key(&write.name));
-            let found = match own.get(&key).or_else(|| changed.get(&key)) {
-                Some(found) => found.clone(),
-                None => self.spaces.get(&write.name)?.map(|bytes| Revision::of(&bytes)),
-            };
-            answers.push(match write.expect.holds(found.as_ref()) {
-                true => Ok(None),
-                false => Err(Error::conflict("the object is not in the expected state")),
-            });
-            own.insert(key, write.object.as_ref().map(|object| object.revision()));
-        }
-        Ok(answers)
-    }
-
-    fn add(&self, batch: &mut fjall::OwnedWriteBatch, changed: &mut Changed, write: &Write) -> Option<Revision> {
-        let key = object_key(&write.name);
-        let keyspace = self.spaces.keyspace(write.name.space);
-        let revision = write.object.as_ref().map(|object| object.revision());
-        match &write.object {
-            Some(object) => batch.insert(keyspace, key.as_slice(), object.bytes().as_ref()),
-            None => batch.remove(keyspace, key.as_slice()),
-        }
-        changed.insert((write.name.space as usize, key), revision.clone());
-        revision
     }
 }
 
-/// The answers to a request of which one write does not fit: nothing of it happens.
-fn refused(answers: Answers) -> Answers {
-    let others = || Err(Error::conflict("another write of the batch failed").with_code("batch_not_applied"));
-    answers.into_iter().map(|answer| answer.and_then(|_| others())).collect()
+/// Stops all writes if a commit panics: what it did is unknown.
+struct SayIfPanicking(Arc<Queue>);
+
+impl Drop for SayIfPanicking {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail("a commit was cut short".into());
+        }
+    }
 }

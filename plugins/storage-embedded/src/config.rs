@@ -78,7 +78,10 @@ impl Config {
     /// Refuses limits that cannot work, by name.
     pub(crate) fn check(&self) -> Result<()> {
         let at_least = |field: &str, value: u64, least: u64| match value < least {
-            true => Err(Error::invalid("invalid_setting", format!("settings of plug-in embedded: {field} must be at least {least}"))),
+            true => Err(Error::invalid(
+                "invalid_setting",
+                format!("settings of plug-in embedded: {field} must be at least {least}"),
+            )),
             false => Ok(()),
         };
         at_least("write_buffer_bytes", self.write_buffer_bytes, WRITE_BUFFER_BYTES_MIN)?;

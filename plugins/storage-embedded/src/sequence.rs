@@ -20,6 +20,8 @@ impl SequenceFile {
     /// Makes the file for a new store, durably: from now on a store without it is damaged.
     pub(crate) fn create(path: &Path) -> io::Result<()> {
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        // At its full size from the start, so that no later write changes more than bytes in place.
+        file.set_len(SLOTS * SLOT_BYTES as u64)?;
         Self(file.try_clone()?).note(0)?;
         file.sync_all()
     }

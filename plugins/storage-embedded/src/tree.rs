@@ -4,6 +4,7 @@
 //! there was (`recovery`). The surprise: after a commit fjall itself waits without an end for its background work, even for
 //! work that has died, so we wait before a commit instead, and notice.
 
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, LsmError, OwnedWriteBatch
 use crate::config::Config;
 
 /// Under which key each commit leaves its number, as its first item. No object has such a key: none holds a `#`.
-pub(crate) const SEQUENCE_KEY: &[u8] = b"#sequence";
+pub(crate) const SEQUENCE_KEY: [u8; 9] = *b"#sequence";
 /// How much the keyspace of the sequence keeps in memory: one small entry a commit, all of them the same key.
 const META_BUFFER_BYTES: u64 = 4 << 20;
 /// Full buffers that wait to become tables before we wait; at 4 fjall would.
@@ -63,6 +64,12 @@ pub(crate) struct Tree {
     databases: Keyspace,
     quarantine: Keyspace,
     meta: Keyspace,
+}
+
+impl fmt::Debug for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tree")
+    }
 }
 
 impl Tree {
@@ -118,12 +125,17 @@ impl Tree {
     pub(crate) fn sequence(&self) -> Result<u64> {
         let found = self.meta.get(SEQUENCE_KEY).map_err(|error| unreadable(&error))?;
         let Some(bytes) = found else { return Ok(0) };
-        let bytes = <[u8; 8]>::try_from(&*bytes).map_err(|_| Error::damaged("the number of the last commit is damaged"))?;
+        let bytes =
+            <[u8; 8]>::try_from(&*bytes).map_err(|_| Error::damaged("the number of the last commit is damaged"))?;
         Ok(u64::from_le_bytes(bytes))
     }
 
     /// Writes changes of different objects as one batch with one fdatasync; they become visible after it.
-    pub(crate) fn commit(&self, sequence: u64, changes: impl ExactSizeIterator<Item = Change>) -> Result<(), CommitError> {
+    pub(crate) fn commit(
+        &self,
+        sequence: u64,
+        changes: impl ExactSizeIterator<Item = Change>,
+    ) -> Result<(), CommitError> {
         self.catch_up()?;
         let batch = OwnedWriteBatch::with_capacity(self.database.clone(), changes.len() + 1);
         let mut batch = batch.durability(Some(PersistMode::SyncData));
@@ -185,9 +197,10 @@ pub(crate) fn object_key(name: &ObjectName) -> Result<Bytes> {
 /// What a failed read means: the disk may recover, and what is damaged does not.
 pub(crate) fn unreadable(error: &fjall::Error) -> Error {
     match error {
-        fjall::Error::Io(_) | fjall::Error::Storage(LsmError::Io(_)) | fjall::Error::Poisoned | fjall::Error::Locked => {
-            Error::unavailable(format!("the store cannot be read: {}", why(error)))
-        }
+        fjall::Error::Io(_)
+        | fjall::Error::Storage(LsmError::Io(_))
+        | fjall::Error::Poisoned
+        | fjall::Error::Locked => Error::unavailable(format!("the store cannot be read: {}", why(error))),
         error => Error::damaged(format!("the store is damaged: {}", why(error))),
     }
 }

@@ -164,9 +164,7 @@ impl Payload for RawJson {
 impl IntoResponse for RawJson {
     fn into_response(self) -> Response {
         let mut response = Response::from(self.0);
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static(Self::CONTENT_TYPE));
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, http::HeaderValue::from_static("nosniff"));
+        response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static(Self::CONTENT_TYPE));
         response
     }
 }

@@ -206,7 +206,7 @@ fn query_id(database: &str, key: Option<&str>) -> Result<EntityId> {
 
 fn got(entity: Entity) -> GetResponse {
     let modified = last_modified(&entity.meta);
-    GetResponse::Document(RawJson(entity.document.bytes().clone()), entity.meta.etag().to_string(), modified)
+    GetResponse::Document(RawJson(entity.document.bytes().clone()), entity.meta.etag().to_text(), modified)
 }
 
 fn last_modified(meta: &Meta) -> String {
@@ -215,7 +215,7 @@ fn last_modified(meta: &Meta) -> String {
 
 fn put_response(written: &Written) -> PutResponse {
     let body = Json(PutResult { status: "ok".into(), version: written.meta.version });
-    let etag = written.meta.etag().to_string();
+    let etag = written.meta.etag().to_text();
     if written.created { PutResponse::Created(body, etag) } else { PutResponse::Replaced(body, etag) }
 }
 

@@ -6,6 +6,7 @@ mod entity;
 mod health;
 mod pages;
 mod problem;
+mod query;
 mod schema;
 mod session;
 mod store;
@@ -94,6 +95,9 @@ impl Endpoint for Rest {
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         if let Some(page) = self.pages.find(&request) {
             return Ok(page);
+        }
+        if let Err(error) = query::check(request.uri().query()) {
+            return Ok(Problem::from(error).into_response());
         }
         request.set_data(self.app.clone());
         // A fault in one request must not take its connection's other requests with it.

@@ -71,8 +71,8 @@ fn generate(config: &Config) -> Result<MasterKey> {
     Ok(key)
 }
 
-/// The admin key, and whether clients may log in without any key.
-pub(crate) fn admin(config: &Config, secrets: &Secrets) -> Result<(AdminKey, bool)> {
+/// The admin key that was given; `None` only where a development server makes its own.
+pub(crate) fn given_admin(config: &Config, secrets: &Secrets) -> Result<Option<AdminKey>> {
     let given = match (&secrets.admin_key, &config.admin_key_file) {
         (Some(given), _) => Some(given.clone()),
         (None, Some(file)) => Some(read_file(file, "admin key")?),
@@ -80,21 +80,23 @@ pub(crate) fn admin(config: &Config, secrets: &Secrets) -> Result<(AdminKey, boo
     };
     match given {
         Some(key) => {
+            let admin = AdminKey::new(&key)?;
             if key.expose().len() < ADMIN_KEY_BYTES_ADVISED {
                 tracing::warn!("the admin key is shorter than {ADMIN_KEY_BYTES_ADVISED} bytes and could be guessed");
             }
-            Ok((AdminKey::new(&key)?, false))
+            Ok(Some(admin))
         }
-        None if config.dev => Ok((AdminKey::new(&dev_admin_key(&config.data_dir.join(DEV_ADMIN_KEY))?)?, true)),
+        None if config.dev => Ok(None),
         None => bail!("there is no admin key; give ADMIN_KEY or --admin-key-file FILE, or try things out with --dev"),
     }
 }
 
 /// The admin key of a development server, made at its first start.
-fn dev_admin_key(file: &Path) -> Result<SecretText> {
+pub(crate) fn dev_admin(config: &Config) -> Result<AdminKey> {
+    let file = &config.data_dir.join(DEV_ADMIN_KEY);
     if file.exists() {
         print_line(&format!("Admin key: in {}", file.display()));
-        return read_file(file, "admin key");
+        return Ok(AdminKey::new(&read_file(file, "admin key")?)?);
     }
     let key = SecretText::new(Secret::<24>::random()?.to_hex().as_str());
     super::store::write_private(file, key.expose())?;
@@ -103,5 +105,5 @@ fn dev_admin_key(file: &Path) -> Result<SecretText> {
     } else {
         print_line(&format!("Admin key: new, in {}", file.display()));
     }
-    Ok(key)
+    Ok(AdminKey::new(&key)?)
 }

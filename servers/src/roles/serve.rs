@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use delta_core::auth::Auth;
+use delta_core::builtin::admin_key::AdminKey;
 use delta_core::builtin::sessions::Sessions;
 use delta_core::clock::{Clock, SystemClock};
 use delta_core::engine::Engine;
 use delta_core::plugin::{Settings, open_validator};
 use delta_core::schemas::Schemas;
 use delta_core::seal::Sealer;
+use delta_core::validator::Validator;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -34,13 +36,15 @@ pub(crate) fn run(args: ServeArgs) -> Result<()> {
 }
 
 async fn serve(config: Config, secrets: Secrets) -> Result<()> {
-    // First of all, so that a port in use changes nothing on disk.
+    // Whatever can be refused without a store is refused before there is one.
+    let admin = keys::given_admin(&config, &secrets)?;
+    let validator = validator(&config)?;
     let listener = listen::bind(config.rest_addr).await?;
     let address = listener.local_addr()?;
     let store = store::open(&config, &secrets).await?;
     let storage = store.storage.clone();
     let place = store.place.clone();
-    let app = app(&config, &secrets, store)?;
+    let app = app(&config, admin, validator, store)?;
     print_line(&format!("REST:      http://{address}  (documentation at http://{address}/docs)"));
     print_line(&format!("Data:      {place}"));
     if config.dev {
@@ -58,12 +62,10 @@ async fn serve(config: Config, secrets: Secrets) -> Result<()> {
 }
 
 /// Puts the parts together: the one place that knows all of them.
-fn app(config: &Config, secrets: &Secrets, store: Store) -> Result<Arc<App>> {
+fn app(config: &Config, admin: Option<AdminKey>, validator: Arc<dyn Validator>, store: Store) -> Result<Arc<App>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (admin, clients_allowed) = keys::admin(config, secrets)?;
-    let (plugin, settings) = (config.validator.plugin.as_str(), config.validator.settings.clone());
-    let validator = open_validator(plugin, Settings::new(settings));
-    let validator = validator.map_err(|error| plugins::hint(error, "validator", plugin))?;
+    let clients_allowed = admin.is_none();
+    let admin = admin.map_or_else(|| keys::dev_admin(config), Ok)?;
     let schemas = Arc::new(Schemas::new(store.storage.clone(), validator));
     let sealer = Arc::new(Sealer::new(store.keyring.clone(), store.names.clone(), config.writer()));
     let engine = Engine::new(store.storage, sealer, store.names, schemas, clock.clone(), config.engine_limits());
@@ -82,6 +84,12 @@ fn app(config: &Config, secrets: &Secrets, store: Store) -> Result<Arc<App>> {
         body_bytes_max: config.rest_max_body_size,
         document_depth_max: config.document_depth_max,
     }))
+}
+
+fn validator(config: &Config) -> Result<Arc<dyn Validator>> {
+    let (plugin, settings) = (config.validator.plugin.as_str(), config.validator.settings.clone());
+    let opened = open_validator(plugin, Settings::new(settings));
+    Ok(opened.map_err(|error| plugins::hint(error, "validator", plugin))?)
 }
 
 async fn stop_signal() -> Result<()> {

@@ -1,0 +1,72 @@
+//! Opening a store, and refusing one that has lost something.
+//!
+//! The last committed number is known from outside the tree, so a log that ends before it is noticed. What is damaged is
+//! left as it was found: the log is looked at before the tree, which would cut it, may open it.
+
+use std::io::ErrorKind;
+
+use delta_core::{Error, Result};
+
+use crate::config::Config;
+use crate::directory::Directory;
+use crate::journal::{self, Torn};
+use crate::sequence::SequenceFile;
+use crate::tree::Tree;
+
+/// An open store, whole as far as it can be told.
+pub(crate) struct Recovered {
+    pub(crate) tree: Tree,
+    pub(crate) sequence: SequenceFile,
+    /// The number of the last commit.
+    pub(crate) number: u64,
+}
+
+/// Opens the store in a directory; the error names the directory.
+pub(crate) fn open(directory: &Directory, config: &Config) -> Result<Recovered> {
+    let at = |error: Error| error.context(format_args!("cannot open the store in {}", directory.place()));
+    let damaged = |why: String| {
+        let place = directory.place();
+        let advice = "do not use it; restore a backup, or see what `deltadb fsck` says";
+        Error::damaged(format!("the store in {place} is damaged: {why}; {advice}")).with_code("damaged_store")
+    };
+    let io = |what: &str| {
+        let what = what.to_owned();
+        move |error: std::io::Error| match error.kind() {
+            ErrorKind::InvalidData | ErrorKind::NotFound => damaged(format!("{what}: {error}")),
+            _ => at(Error::unavailable(format!("{what}: {error}"))),
+        }
+    };
+    let (sequence, noted) = SequenceFile::open(&directory.sequence()).map_err(io("its last commit's number"))?;
+    let survey = journal::survey(&directory.tree()).map_err(io("its log"))?;
+    if let Some(torn) = &survey.torn {
+        if may_be_cut(torn, survey.last, noted) {
+            torn.cut().map_err(io("its log"))?;
+        } else {
+            let from = format!("from byte {} of {} on", torn.at, torn.file.display());
+            return Err(damaged(format!("{}, {from}", lost(survey.last, noted))));
+        }
+    }
+    let tree = Tree::open(&directory.tree(), config).map_err(|error| match error.kind() {
+        delta_core::ErrorKind::Damaged => damaged(error.to_string()),
+        _ => at(error),
+    })?;
+    let number = tree.sequence().map_err(at)?;
+    if number < noted || survey.last.is_some_and(|last| last != number) {
+        return Err(damaged(lost(Some(number), noted.max(survey.last.unwrap_or_default()))));
+    }
+    Ok(Recovered { tree, sequence, number })
+}
+
+/// Whether the torn end of a log holds nothing that was ever acknowledged.
+fn may_be_cut(torn: &Torn, last: Option<u64>, noted: u64) -> bool {
+    match last {
+        Some(last) => last >= noted,
+        // All before it has left the log for tables.
+        None => noted == 0 || torn.number.is_some_and(|number| number > noted),
+    }
+}
+
+fn lost(found: Option<u64>, committed: u64) -> String {
+    let found = found.map_or_else(|| "before its first commit".into(), |found| format!("at commit {found}"));
+    format!("its log ends {found}, and {committed} were acknowledged")
+}

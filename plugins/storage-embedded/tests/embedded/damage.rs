@@ -1,0 +1,211 @@
+//! What is not all there does not open, and is left as it was found.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use delta_core::ErrorKind;
+use delta_core::conformance;
+use delta_core::storage::{Expect, ObjectName, Storage};
+
+use crate::support::{fill, logs, name, open, verify};
+
+const COMMITS: u64 = 12;
+
+struct Store {
+    directory: tempfile::TempDir,
+    filled: Vec<(ObjectName, bytes::Bytes)>,
+}
+
+impl Store {
+    async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let storage = open(directory.path()).unwrap();
+        let filled = fill(&storage, COMMITS).await;
+        Self { directory, filled }
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn log(&self) -> PathBuf {
+        logs(self.path()).pop().unwrap()
+    }
+
+    /// The log without the unused space behind it.
+    fn log_bytes(&self) -> Vec<u8> {
+        let mut bytes = fs::read(self.log()).unwrap();
+        bytes.truncate(bytes.iter().rposition(|&byte| byte != 0).unwrap() + 1);
+        bytes
+    }
+
+    #[track_caller]
+    fn assert_damaged(&self, what: &str) {
+        let error = open(self.path()).expect_err(what);
+        let message = error.to_string();
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Damaged, "damaged_store"), "{what}: {message}");
+        assert!(message.contains(self.path().to_str().unwrap()) && message.contains("deltadb fsck"), "{message}");
+        assert!(!message.contains('\n'));
+    }
+
+    /// Opens the store, finds everything, and writes on.
+    async fn assert_whole(&self, what: &str) {
+        let storage = open(self.path()).unwrap_or_else(|error| panic!("{what}: {error:?}"));
+        verify(&storage, &self.filled).await;
+        storage.put(&name("more"), &conformance::object(0, 10), &Expect::Anything).await.unwrap();
+        drop(storage);
+        verify(&open(self.path()).unwrap(), &self.filled).await;
+    }
+}
+
+fn write_at(path: &Path, bytes: &[u8], at: u64) -> io::Result<()> {
+    OpenOptions::new().write(true).open(path)?.write_all_at(bytes, at)
+}
+
+#[tokio::test]
+async fn a_flipped_byte_in_the_log_is_refused_or_harmless() {
+    let store = Store::new().await;
+    let (log, whole) = (store.log(), store.log_bytes());
+    let mut refused = 0;
+    let mut opened = 0;
+    for at in (0..whole.len()).step_by(23).chain([0, 1, 5, whole.len() - 1]) {
+        write_at(&log, &[whole[at] ^ 0x10], at as u64).unwrap();
+        match open(store.path()) {
+            Err(_) => {
+                store.assert_damaged(&format!("byte {at} flipped"));
+                let mut found = store.log_bytes();
+                found[at] ^= 0x10;
+                assert!(found == whole, "what is refused is left as it was found");
+                refused += 1;
+            }
+            // The tree's own rank of a batch has no checksum; only its order counts.
+            Ok(storage) => {
+                verify(&storage, &store.filled).await;
+                opened += 1;
+            }
+        }
+        write_at(&log, &whole[at..=at], at as u64).unwrap();
+    }
+    assert!(refused > 20 * opened, "{refused} refused, {opened} opened");
+    store.assert_whole("as it was").await;
+}
+
+#[tokio::test]
+async fn a_log_that_ends_early_is_refused() {
+    let store = Store::new().await;
+    let (log, whole) = (store.log(), store.log_bytes());
+    let size = fs::metadata(&log).unwrap().len();
+    // Some of these are between two commits, where nothing looks torn.
+    let ends: Vec<_> =
+        whole.windows(4).enumerate().filter(|(_, bytes)| bytes == b"FJL\x03").map(|(at, _)| at + 4).collect();
+    assert_eq!(ends.len(), COMMITS as usize);
+    for cut in ends.iter().take(COMMITS as usize - 1).copied().chain([0, 1, whole.len() / 2, whole.len() - 1]) {
+        for pads in [false, true] {
+            let file = OpenOptions::new().write(true).open(&log).unwrap();
+            file.set_len(cut as u64).unwrap();
+            file.set_len(if pads { size } else { cut as u64 }).unwrap();
+            store.assert_damaged(&format!("cut at {cut}, padded: {pads}"));
+            file.write_all_at(&whole, 0).unwrap();
+        }
+    }
+    fs::remove_file(&log).unwrap();
+    store.assert_damaged("no log");
+    fs::write(&log, &whole).unwrap();
+    store.assert_whole("as it was").await;
+}
+
+#[tokio::test]
+async fn a_commit_that_was_torn_before_it_was_acknowledged_is_dropped() {
+    let store = Store::new().await;
+    let (log, whole) = (store.log(), store.log_bytes());
+    // The next commit: the last one again, with the next rank and number.
+    let last = whole.windows(4).rposition(|bytes| bytes == b"FJL\x03").unwrap();
+    let before = whole[..last].windows(4).rposition(|bytes| bytes == b"FJL\x03").unwrap() + 4;
+    let mut next = whole[before..].to_vec();
+    next[5] += 1;
+    let number = next.windows(9).position(|bytes| bytes == b"#sequence").unwrap() + 9;
+    assert_eq!(u64::from(next[number]), COMMITS);
+    next[number] += 1;
+    // Its end is missing; its middle never reached the disk; only its values differ, as its checksum shows.
+    let mut holed = next.clone();
+    holed[60..300].fill(0);
+    for (what, torn) in [("end", &next[..next.len() / 2]), ("start", &next[..1]), ("hole", &holed), ("values", &next)] {
+        write_at(&log, torn, whole.len() as u64).unwrap();
+        store.assert_whole(what).await;
+        fs::write(&log, &whole).unwrap();
+        fs::write(store.path().join("sequence"), sequence_file(COMMITS)).unwrap();
+    }
+}
+
+fn sequence_file(number: u64) -> Vec<u8> {
+    let slot = |number: u64| {
+        let crc = crc32c::crc32c(&number.to_le_bytes());
+        [&number.to_le_bytes()[..], &crc.to_le_bytes(), &[0; 4]].concat()
+    };
+    let mut slots = [slot(number - 1), slot(number)];
+    slots.rotate_left(number as usize % 2);
+    slots.concat()
+}
+
+#[tokio::test]
+async fn a_number_that_is_older_than_the_tree_is_no_loss() {
+    let store = Store::new().await;
+    // After a power cut the small file may be from some seconds ago.
+    fs::write(store.path().join("sequence"), sequence_file(4)).unwrap();
+    store.assert_whole("an older number").await;
+}
+
+#[tokio::test]
+async fn a_number_that_is_newer_than_the_tree_is_refused() {
+    let store = Store::new().await;
+    fs::write(store.path().join("sequence"), sequence_file(COMMITS + 1)).unwrap();
+    store.assert_damaged("a newer number");
+    fs::write(store.path().join("sequence"), sequence_file(COMMITS)).unwrap();
+    store.assert_whole("as it was").await;
+}
+
+#[tokio::test]
+async fn a_lost_number_or_tree_is_refused() {
+    let store = Store::new().await;
+    let sequence = store.path().join("sequence");
+    for damage in [vec![], vec![0; 32], vec![7; 32]] {
+        fs::write(&sequence, damage).unwrap();
+        store.assert_damaged("no number");
+    }
+    fs::remove_file(&sequence).unwrap();
+    store.assert_damaged("no file");
+    fs::write(&sequence, sequence_file(COMMITS)).unwrap();
+    fs::rename(store.path().join("tree"), store.path().join("tree.new")).unwrap();
+    let error = open(store.path()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Damaged, "a new store in place of a lost one");
+    fs::rename(store.path().join("tree.new"), store.path().join("tree")).unwrap();
+    store.assert_whole("as it was").await;
+}
+
+#[tokio::test]
+async fn a_flipped_byte_in_an_earlier_log_is_refused() {
+    let mut store = Store::new().await;
+    let storage = open(store.path()).unwrap();
+    let large = conformance::object(1, 1 << 20);
+    for number in 0.. {
+        let name = name(&format!("large{number}"));
+        storage.put(&name, &large, &Expect::Absent).await.unwrap();
+        store.filled.push((name, large.bytes().clone()));
+        // The tree begins another log when it moves writes into a table and the log has 64 MB.
+        if logs(store.path()).len() > 1 {
+            break;
+        }
+        assert!(number < 1_000, "the tree keeps one log");
+    }
+    drop(storage);
+    let log = logs(store.path()).remove(0);
+    let middle = fs::metadata(&log).unwrap().len() / 2;
+    let mut byte = [0];
+    fs::File::open(&log).unwrap().read_exact_at(&mut byte, middle).unwrap();
+    write_at(&log, &[byte[0] ^ 1], middle).unwrap();
+    store.assert_damaged("an earlier log");
+    write_at(&log, &byte, middle).unwrap();
+    store.assert_whole("as it was").await;
+}

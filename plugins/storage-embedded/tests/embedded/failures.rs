@@ -1,0 +1,123 @@
+//! A disk that fails: the write is unknown, no other is taken, reads go on, and a restart puts it right.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+
+use delta_core::ErrorKind;
+use delta_core::conformance;
+use delta_core::storage::{Expect, Storage};
+use delta_storage_embedded::{Config, EmbeddedStorage};
+
+use crate::support::{assert_passed, fill, has_strace, helper_directory, name, open, run_helper, verify};
+
+/// How many writes succeed before one fails.
+const GOOD_WRITES: u64 = 4;
+
+/// Runs a helper whose nth call fails, and then looks at what it left.
+async fn with_fault(helper: &str, only: Option<&str>, fault: &str) {
+    if !has_strace(helper) {
+        return;
+    }
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("store");
+    // Made here, so that the helper's first calls are its writes.
+    drop(open(&directory).unwrap());
+    let inject = format!("inject={fault}");
+    let file = only.map(|file| directory.join(file));
+    let mut wrapper: Vec<&OsStr> = ["strace", "-f", "-o", "/dev/null"].map(OsStr::new).into();
+    if let Some(file) = &file {
+        wrapper.extend([OsStr::new("-P"), file.as_os_str()]);
+    }
+    wrapper.extend([OsStr::new("-e"), OsStr::new(&inject)]);
+    assert_passed(&run_helper(&wrapper, helper, &directory));
+    let storage = open(&directory).unwrap();
+    for number in 0..GOOD_WRITES {
+        assert!(storage.get(&name(&format!("n{number}"))).await.unwrap().is_some(), "{number} was acknowledged");
+    }
+    assert!(storage.get(&name("refused")).await.unwrap().is_none());
+    storage.ready().await.unwrap();
+    storage.put(&name("unknown"), &conformance::object(1, 10), &Expect::Anything).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_failed_sync_stops_writes_on_the_callers_thread() {
+    with_fault("failures::helper_on_many_threads", None, "fdatasync:error=EIO:when=5").await;
+}
+
+#[tokio::test]
+async fn a_failed_sync_stops_writes_on_the_commit_thread() {
+    with_fault("failures::helper_on_one_thread", None, "fdatasync:error=EIO:when=5").await;
+}
+
+#[tokio::test]
+async fn a_full_disk_stops_writes() {
+    with_fault("failures::helper_on_many_threads", Some("tree/0.jnl"), "write:error=ENOSPC:when=5").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "run by other tests"]
+async fn helper_on_many_threads() {
+    helper().await;
+}
+
+#[tokio::test]
+#[ignore = "run by other tests"]
+async fn helper_on_one_thread() {
+    helper().await;
+}
+
+async fn helper() {
+    let Some(directory) = helper_directory() else { return };
+    let storage = open(&directory).unwrap();
+    let filled = fill(&storage, GOOD_WRITES).await;
+    let object = conformance::object(1, 10);
+    let unknown = storage.put(&name("unknown"), &object, &Expect::Absent).await.unwrap_err();
+    assert_eq!(unknown.kind(), ErrorKind::OutcomeUnknown, "{unknown:?}");
+    assert!(storage.get(&name("unknown")).await.unwrap().is_none(), "what may not be durable was seen");
+    for _ in 0..2 {
+        let refused = storage.put(&name("refused"), &object, &Expect::Absent).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused:?}");
+        assert!(refused.to_string().contains("restart"), "{refused}");
+        let refused = storage.delete(&name("n0"), &Expect::Anything).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused:?}");
+        assert_eq!(storage.ready().await.unwrap_err().kind(), ErrorKind::Unavailable);
+        verify(&storage, &filled).await;
+    }
+    storage.close().await.unwrap();
+}
+
+/// Takes the directories of tables away, or puts them back.
+fn move_tables(directory: &Path, from: &str, to: &str) {
+    for keyspace in fs::read_dir(directory.join("tree/keyspaces")).unwrap() {
+        let keyspace = keyspace.unwrap().path();
+        fs::rename(keyspace.join(from), keyspace.join(to)).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn background_work_that_fails_stops_writes() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("store");
+    let mut config = Config::new(&directory);
+    config.write_buffer_bytes = 1 << 20;
+    let storage = EmbeddedStorage::open(&config).unwrap();
+    move_tables(&directory, "tables", "away");
+    let object = conformance::object(1, 100_000);
+    let mut filled = Vec::new();
+    let refused = loop {
+        let name = name(&format!("n{}", filled.len()));
+        match storage.put(&name, &object, &Expect::Absent).await {
+            Ok(_) => filled.push((name, object.bytes().clone())),
+            Err(error) => break error,
+        }
+        assert!(filled.len() < 1_000, "nobody noticed");
+    };
+    assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused:?}");
+    assert!(refused.to_string().contains("restart"), "{refused}");
+    assert_eq!(storage.ready().await.unwrap_err().kind(), ErrorKind::Unavailable);
+    verify(&storage, &filled).await;
+    drop(storage);
+    move_tables(&directory, "away", "tables");
+    verify(&EmbeddedStorage::open(&config).unwrap(), &filled).await;
+}

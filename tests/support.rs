@@ -1,0 +1,61 @@
+//! What every test here begins with: a directory and a server.
+
+use std::path::{Path, PathBuf};
+
+use delta_tests::http::Response;
+use delta_tests::server::{Server, Start};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The server that cargo built together with the tests.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_deltadb-under-test");
+
+/// A directory that ends with the test.
+pub(crate) fn directory() -> TempDir {
+    tempfile::Builder::new().prefix("deltadb-test-").tempdir().unwrap()
+}
+
+/// The data directory in a test's directory.
+pub(crate) fn data(directory: &TempDir) -> PathBuf {
+    directory.path().join("data")
+}
+
+/// How `deltadb serve` is started over the data of a test.
+pub(crate) fn serve(directory: &TempDir) -> Start {
+    Start::serve(PROGRAM, &data(directory))
+}
+
+/// How `deltadb serve --dev` is started over the data of a test.
+pub(crate) fn dev(directory: &TempDir) -> Start {
+    Start::dev(PROGRAM, &data(directory))
+}
+
+/// A server over a new store, which ends with the directory.
+pub(crate) fn server() -> (TempDir, Server) {
+    let directory = directory();
+    let server = serve(&directory).up();
+    (directory, server)
+}
+
+/// The root of the workspace.
+pub(crate) fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// An answer that is a problem (RFC 9457) of this status and code; gives its body.
+#[track_caller]
+pub(crate) fn problem(answer: &Response, status: u16, code: &str) -> Value {
+    assert_eq!(answer.status, status, "{answer:?}");
+    assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{answer:?}");
+    let body = answer.json();
+    assert_eq!((body["error"].as_str(), body["status"].as_u64()), (Some(code), Some(status.into())), "{answer:?}");
+    let mut members: Vec<&str> = body.as_object().unwrap().keys().map(String::as_str).collect();
+    members.retain(|member| *member != "violations");
+    assert_eq!(members, ["detail", "error", "instance", "status", "title", "type"], "{answer:?}");
+    for member in ["title", "detail", "type"] {
+        assert!(body[member].as_str().is_some_and(|text| !text.is_empty()), "{member}: {answer:?}");
+    }
+    assert!(body["instance"].as_str().is_some_and(|urn| urn.starts_with("urn:deltadb:request:")), "{answer:?}");
+    assert_eq!(answer.header("www-authenticate"), (status == 401).then_some("Bearer"), "{answer:?}");
+    body
+}
