@@ -1,11 +1,23 @@
 //! The product from outside, as one test binary; each module is one promise.
 
 #[cfg(test)]
+mod at_rest;
+#[cfg(test)]
+mod concurrency;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod documents;
 #[cfg(test)]
+mod engine;
+#[cfg(test)]
 mod kill;
+#[cfg(test)]
+mod logs;
+#[cfg(test)]
+mod openapi;
+#[cfg(test)]
+mod plugins;
 #[cfg(test)]
 mod rotation;
 #[cfg(test)]

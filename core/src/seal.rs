@@ -5,6 +5,8 @@
 //! The surprise: the header is not secret, and everything in it is authenticated, so a listing may trust a header only
 //! after the whole object was opened.
 
+mod header;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -21,6 +23,8 @@ use crate::error::{Error, Result};
 use crate::keyring::{Keyring, Root};
 use crate::keys::fill_random;
 use crate::name::{EntityId, SchemaId, WriterId};
+
+use header::Header;
 
 const MAGIC: &[u8; 4] = b"DDB1";
 const FORMAT: u8 = 1;
@@ -256,105 +260,6 @@ fn shorter() -> Error {
     Error::damaged("an object is shorter than its header says")
 }
 
-/// A header as it lies in an image.
-#[derive(Debug)]
-struct Header<'a> {
-    bytes: usize,
-    body_bytes: usize,
-    flags: u8,
-    version: u64,
-    created: u64,
-    updated: u64,
-    expires: u64,
-    schema_version: u32,
-    write_id: [u8; 16],
-    nonce: &'a [u8],
-    key_id: &'a str,
-    schema_id: &'a str,
-    sealed_name: &'a [u8],
-}
-
-impl<'a> Header<'a> {
-    /// Reads the header of a whole object, after its checksum.
-    fn parse_object(image: &'a [u8]) -> Result<Self> {
-        let (content, checksum) = image.split_last_chunk::<4>().ok_or_else(shorter)?;
-        if crc32c::crc32c(content) != u32::from_le_bytes(*checksum) {
-            return Err(Error::damaged("an object does not pass its checksum"));
-        }
-        let header = Self::parse(image)?;
-        if header.bytes + TRAILER_BYTES + header.body_bytes != image.len() {
-            return Err(Error::damaged("an object is not as long as its header says"));
-        }
-        Ok(header)
-    }
-
-    /// Reads a header that may be followed by anything or nothing.
-    fn parse(image: &'a [u8]) -> Result<Self> {
-        let mut rest = image;
-        let fixed = take(&mut rest, 16)?;
-        let &[m0, m1, m2, m3, format, suite, flags, reserved, h0, h1, n0, n1, key, writer, schema, padding] = fixed
-        else {
-            return Err(shorter());
-        };
-        if [m0, m1, m2, m3] != *MAGIC {
-            return Err(Error::damaged("this is not a sealed object"));
-        }
-        if (format, suite) != (FORMAT, SUITE) || flags & !FLAG_TOMBSTONE != 0 || reserved != 0 || padding > 7 {
-            let message =
-                format!("an object has format {format}, suite {suite} and flags {flags}, unknown to this version");
-            return Err(Error::damaged(message).with_code("unknown_format"));
-        }
-        let [version, created, updated, expires] =
-            [number(&mut rest)?, number(&mut rest)?, number(&mut rest)?, number(&mut rest)?];
-        let schema_version = u32::from_le_bytes(array(&mut rest)?);
-        let body_bytes = u32::from_le_bytes(array(&mut rest)?) as usize;
-        let write_id = array(&mut rest)?;
-        let nonce = take(&mut rest, 32)?;
-        let key_id = text(take(&mut rest, key.into())?)?;
-        text(take(&mut rest, writer.into())?)?;
-        let schema_id = text(take(&mut rest, schema.into())?)?;
-        let sealed_name = take(&mut rest, u16::from_le_bytes([n0, n1]).into())?;
-        if take(&mut rest, padding.into())?.iter().any(|&byte| byte != 0) {
-            return Err(Error::damaged("the padding of an object is not zero"));
-        }
-        let bytes = usize::from(u16::from_le_bytes([h0, h1]));
-        if bytes != image.len() - rest.len() {
-            return Err(Error::damaged("the lengths in an object's header do not add up"));
-        }
-        Ok(Self {
-            bytes,
-            body_bytes,
-            flags,
-            version,
-            created,
-            updated,
-            expires,
-            schema_version,
-            write_id,
-            nonce,
-            key_id,
-            schema_id,
-            sealed_name,
-        })
-    }
-
-    fn meta(&self) -> Result<Meta> {
-        let schema = match self.schema_id {
-            "" => None,
-            id => Some((SchemaId::parse(id).map_err(|_| not_ours())?, self.schema_version)),
-        };
-        Ok(Meta {
-            version: self.version,
-            created: Timestamp(self.created),
-            updated: Timestamp(self.updated),
-            expires: (self.expires != 0).then_some(Timestamp(self.expires)),
-            schema,
-            write_id: WriteId(self.write_id),
-            tombstone: self.flags & FLAG_TOMBSTONE != 0,
-        })
-    }
-}
-
 /// What a header says, unverified until its object was opened: good enough to expect a revision, since a storage decides
 /// the race and the next version is bound into its own seal.
 pub fn peek(start: &[u8]) -> Result<Meta> {
@@ -370,30 +275,6 @@ pub fn peek_name(start: &[u8]) -> Result<&[u8]> {
 pub fn write_id_of(image: &[u8]) -> Option<[u8; 16]> {
     image.strip_prefix(MAGIC)?;
     image.get(56..72)?.try_into().ok()
-}
-
-fn take<'a>(rest: &mut &'a [u8], bytes: usize) -> Result<&'a [u8]> {
-    let (head, tail) = rest.split_at_checked(bytes).ok_or_else(shorter)?;
-    *rest = tail;
-    Ok(head)
-}
-
-fn array<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N]> {
-    let (head, tail) = rest.split_first_chunk::<N>().ok_or_else(shorter)?;
-    *rest = tail;
-    Ok(*head)
-}
-
-fn number(rest: &mut &[u8]) -> Result<u64> {
-    Ok(u64::from_le_bytes(array(rest)?))
-}
-
-fn text(bytes: &[u8]) -> Result<&str> {
-    std::str::from_utf8(bytes).map_err(|_| not_ours())
-}
-
-fn not_ours() -> Error {
-    Error::damaged("the header of an object holds a name that this product does not write")
 }
 
 #[cfg(test)]

@@ -86,13 +86,18 @@ impl<T> JsonBody<T> {
     {
         let bytes = self.read().await?;
         // The value may be a secret: the error says where, not what.
-        let parsed = serde_json::from_slice(&bytes).map_err(|error| {
-            let place = format!("line {}, column {}", error.line(), error.column());
+        let wrong = |line: usize, column: usize| {
+            let place = format!("line {line}, column {column}");
             Error::invalid(
                 "bad_json",
                 format!("the body is not the JSON object that is expected here ({place}); see /docs"),
             )
-        });
+        };
+        // An array of the fields' values would do for serde.
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            return Err(wrong(1, 1).into());
+        }
+        let parsed = serde_json::from_slice(&bytes).map_err(|error| wrong(error.line(), error.column()));
         Ok(parsed?)
     }
 }

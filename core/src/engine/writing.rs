@@ -1,0 +1,232 @@
+//! Writes: the next version is sealed for what is there now, and the storage says whether that was still so.
+
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt, TryStreamExt};
+
+use crate::address::Address;
+use crate::cache::Cached;
+use crate::clock::Timestamp;
+use crate::document::Document;
+use crate::engine::Inner;
+use crate::entities::{Entity, Precondition, Written};
+use crate::error::{Error, ErrorKind, Result};
+use crate::name::{DatabaseName, EntityId, EntityKey, SchemaId};
+use crate::seal::{self, Meta, WriteId};
+use crate::storage::{Expect, Object, Revision, Write};
+
+/// How often a write without a precondition is tried while other processes take the versions before it.
+const ATTEMPTS_MAX: usize = 32;
+/// How many heads of a batch are read from the storage at the same time.
+const HEADS_AT_ONCE: usize = 32;
+
+/// What is stored under a name now, as far as a write needs to know.
+struct Current {
+    meta: Arc<Meta>,
+    revision: Revision,
+}
+
+/// What a write makes of an entity.
+pub(super) enum Change {
+    Put { document: Document, schema: Option<(SchemaId, u32)> },
+    Delete,
+}
+
+/// The next version of an entity, ready to be stored.
+struct Planned {
+    meta: Arc<Meta>,
+    object: Option<Object>,
+    expect: Expect,
+}
+
+impl Inner {
+    /// One write: read the head, seal the next version, compare and swap, and again if somebody was faster.
+    pub(super) async fn write(
+        &self,
+        id: &EntityId,
+        change: Change,
+        precondition: &Precondition,
+    ) -> Result<Option<Written>> {
+        let address = self.sealer.names().entity(id);
+        let _turn = self.turns.take(id).await;
+        for _ in 0..ATTEMPTS_MAX {
+            let current = self.current(id, &address).await?;
+            let living = current.as_ref().filter(|current| !current.meta.tombstone);
+            precondition.check(living.map(|current| &*current.meta))?;
+            let created = living.is_none();
+            if created && matches!(change, Change::Delete) {
+                return Ok(None);
+            }
+            let planned = self.plan(id, &address, current.as_ref(), &change)?;
+            let size_bytes = planned.object.as_ref().map(|object| object.bytes().len() as u64);
+            let result = match &planned.object {
+                Some(object) => self.storage.put(&address.object, object, &planned.expect).await.map(Some),
+                None => self.storage.delete(&address.object, &planned.expect).await.map(|()| None),
+            };
+            match result {
+                Ok(revision) => {
+                    self.remember(id, &change, &planned.meta, revision, size_bytes);
+                    return Ok(Some(Written { meta: planned.meta, created }));
+                }
+                Err(error) => self.forget(id, error)?,
+            }
+        }
+        Err(Error::conflict(format!("entity {} changed {ATTEMPTS_MAX} times meanwhile; try again", id.key)))
+    }
+
+    pub(super) async fn write_many(
+        &self,
+        database: &DatabaseName,
+        documents: Vec<(EntityKey, Document)>,
+        schema: Option<(SchemaId, u32)>,
+    ) -> Result<Vec<Result<Written>>> {
+        let changes: Vec<_> = documents
+            .into_iter()
+            .map(|(key, document)| {
+                let id = EntityId::new(database.clone(), key);
+                let address = self.sealer.names().entity(&id);
+                (id, address, Change::Put { document, schema: schema.clone() })
+            })
+            .collect();
+        let _turns = self.turns.take_all(changes.iter().map(|(id, ..)| id)).await;
+        let mut results: Vec<Option<Result<Written>>> = changes.iter().map(|_| None).collect();
+        for _ in 0..ATTEMPTS_MAX {
+            let open: Vec<_> = (0..changes.len()).filter(|at| results.get(*at).is_some_and(Option::is_none)).collect();
+            if open.is_empty() {
+                break;
+            }
+            let subset: Vec<_> = open.iter().filter_map(|at| changes.get(*at)).collect();
+            for (at, result) in open.into_iter().zip(self.try_many(&subset).await?) {
+                if let Some(slot) = results.get_mut(at) {
+                    *slot = result;
+                }
+            }
+        }
+        let lost = || Err(Error::conflict(format!("the entity changed {ATTEMPTS_MAX} times meanwhile; try again")));
+        Ok(results.into_iter().map(|result| result.unwrap_or_else(lost)).collect())
+    }
+
+    /// One attempt at a batch; `None` for what somebody else changed in between.
+    async fn try_many(&self, changes: &[&(EntityId, Address, Change)]) -> Result<Vec<Option<Result<Written>>>> {
+        let heads: Vec<_> = changes.iter().map(|(id, address, _)| self.current(id, address)).collect();
+        let currents: Vec<_> = stream::iter(heads).buffered(HEADS_AT_ONCE).try_collect().await?;
+        let mut planned = Vec::with_capacity(changes.len());
+        for ((id, address, change), current) in changes.iter().zip(&currents) {
+            planned.push(self.plan(id, address, current.as_ref(), change)?);
+        }
+        let writes = changes.iter().zip(&planned).map(|((_, address, _), planned)| Write {
+            name: address.object.clone(),
+            object: planned.object.clone(),
+            expect: planned.expect.clone(),
+        });
+        let answers = match self.storage.write_batch(writes.collect()).await {
+            Ok(answers) => answers,
+            Err(error) => {
+                changes.iter().for_each(|(id, ..)| drop(self.forget(id, Error::outcome_unknown(""))));
+                return Err(error);
+            }
+        };
+        let mut results = Vec::with_capacity(changes.len());
+        for ((((id, _, change), current), planned), answer) in changes.iter().zip(&currents).zip(planned).zip(answers) {
+            results.push(match answer {
+                Ok(revision) => {
+                    let size_bytes = planned.object.as_ref().map(|object| object.bytes().len() as u64);
+                    self.remember(id, change, &planned.meta, revision, size_bytes);
+                    let created = current.as_ref().is_none_or(|current| current.meta.tombstone);
+                    Some(Ok(Written { meta: planned.meta, created }))
+                }
+                Err(error) => self.forget(id, error).err().map(Err),
+            });
+        }
+        Ok(results)
+    }
+
+    /// What is stored now: from memory, since the storage decides anyway, else its head.
+    async fn current(&self, id: &EntityId, address: &Address) -> Result<Option<Current>> {
+        if let Some(cached) = self.cache.peek(id) {
+            return Ok(Some(Current { meta: cached.entity.meta, revision: cached.revision }));
+        }
+        let Some(head) = self.storage.head(&address.object).await? else { return Ok(None) };
+        let meta = Arc::new(seal::peek(&head.start)?);
+        Ok(Some(Current { meta, revision: head.revision }))
+    }
+
+    /// The next version, sealed, and what it expects to replace.
+    fn plan(&self, id: &EntityId, address: &Address, current: Option<&Current>, change: &Change) -> Result<Planned> {
+        let now = self.clock.now();
+        let before = current.map(|current| &*current.meta);
+        let (document, schema) = match change {
+            Change::Put { document, schema } => (Some(document), schema.clone()),
+            Change::Delete => (None, None),
+        };
+        let updated = before.map_or(now, |before| now.max(Timestamp(before.updated.0 + 1)));
+        let meta = Meta {
+            version: before.map_or(0, |before| before.version) + 1,
+            created: before.filter(|before| !before.tombstone).map_or(updated, |before| before.created),
+            updated,
+            expires: None,
+            schema,
+            write_id: WriteId::random()?,
+            tombstone: document.is_none(),
+        };
+        let removes = document.is_none() && self.storage.capabilities().conditional_delete;
+        let empty = Document::empty();
+        let object = match removes {
+            true => None,
+            false => Some(Object::Sealed(self.sealer.seal(id, address, document.unwrap_or(&empty), &meta)?)),
+        };
+        let expect = current.map_or(Expect::Absent, |current| Expect::Revision(current.revision.clone()));
+        Ok(Planned { meta: Arc::new(meta), object, expect })
+    }
+
+    fn remember(
+        &self,
+        id: &EntityId,
+        change: &Change,
+        meta: &Arc<Meta>,
+        revision: Option<Revision>,
+        size_bytes: Option<u64>,
+    ) {
+        match (change, revision) {
+            (Change::Put { document, .. }, Some(revision)) => {
+                let entity = Entity { document: document.clone(), meta: meta.clone() };
+                self.cache.insert(id.clone(), Cached { entity, revision }, self.clock.now());
+                self.index.record(id, size_bytes);
+            }
+            _ => {
+                self.cache.remove(id);
+                self.index.record(id, None);
+            }
+        }
+    }
+
+    /// After a failed write memory is not to be trusted; only a conflict may be tried again.
+    fn forget(&self, id: &EntityId, error: Error) -> Result<()> {
+        self.cache.remove(id);
+        match error.kind() {
+            ErrorKind::Conflict => Ok(()),
+            ErrorKind::OutcomeUnknown => {
+                self.index.forget(&id.database);
+                Err(error)
+            }
+            _ => Err(error),
+        }
+    }
+
+    pub(super) fn check_batch(&self, documents: &[(EntityKey, Document)]) -> Result<()> {
+        let most = self.limits.batch_entities_max;
+        if documents.is_empty() {
+            return Err(Error::invalid("bad_json", "the object must have at least one member: {\"key\": document, …}"));
+        }
+        if documents.len() > most {
+            let message = format!("{} entities in one request, and {most} are allowed; send several", documents.len());
+            return Err(Error::too_large(message));
+        }
+        let mut keys: Vec<_> = documents.iter().map(|(key, _)| key).collect();
+        keys.sort_unstable();
+        if keys.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
+            return Err(Error::invalid("bad_json", "a key is named twice in one request"));
+        }
+        Ok(())
+    }
+}
