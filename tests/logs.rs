@@ -42,7 +42,7 @@ fn exercise(server: &Server, credential: &str) -> String {
 
 #[track_caller]
 fn clean(printed: &str, secrets: &[&str]) {
-    assert!(printed.lines().count() > 20, "too little was logged to mean anything: {printed}");
+    assert!(printed.contains("DEBUG"), "too little was logged to mean anything: {printed}");
     for secret in secrets {
         let line = printed.lines().find(|line| line.contains(secret));
         assert_eq!(line, None, "{secret}");
@@ -61,6 +61,7 @@ fn everything_is_logged_but_secrets_and_documents() {
         let first = server.stop().output;
         let raw: Vec<String> =
             (0..64).step_by(2).map(|at| u8::from_str_radix(&MASTER_KEY[at..at + 2], 16).unwrap().to_string()).collect();
+        let start = start.arg("--previous-key").arg(format!("main-key-v1={MASTER_KEY}"));
         let server = start.variable("MASTER_KEY", OTHER_KEY).variable("ADMIN_KEY", "another-key-altogether").up();
         let second = server.stop().output;
         let secrets = [

@@ -11,6 +11,8 @@ mod documents;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod logs;
@@ -20,6 +22,8 @@ mod openapi;
 mod plugins;
 #[cfg(test)]
 mod rotation;
+#[cfg(test)]
+mod seeds;
 #[cfg(test)]
 mod startup;
 #[cfg(test)]

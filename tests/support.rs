@@ -1,9 +1,11 @@
 //! What every test here begins with: a directory and a server.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use delta_tests::http::Response;
-use delta_tests::server::{Server, Start};
+use delta_tests::server::{Finished, Server, Start};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -58,4 +60,26 @@ pub(crate) fn problem(answer: &Response, status: u16, code: &str) -> Value {
     assert!(body["instance"].as_str().is_some_and(|urn| urn.starts_with("urn:deltadb:request:")), "{answer:?}");
     assert_eq!(answer.header("www-authenticate"), (status == 401).then_some("Bearer"), "{answer:?}");
     body
+}
+
+/// Whether a program can be started at all.
+pub(crate) fn has(program: &str) -> bool {
+    let mut command = Command::new(program);
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok()
+}
+
+/// Runs a program of somebody else's to its end, with nothing in its environment but the basics and these variables.
+pub(crate) fn run(line: &[OsString], variables: &[(&str, &str)]) -> Finished {
+    let mut command = Command::new(&line[0]);
+    command.args(&line[1..]).env_clear().stdin(Stdio::null()).env("LANG", "C.UTF-8");
+    command.envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "HOME"));
+    let output = command.envs(variables.iter().copied()).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Finished { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// Says why a test did not run here.
+pub(crate) fn skipped(why: &str) {
+    println!("SKIPPED: {why}");
 }

@@ -1,7 +1,7 @@
-//! The directory of a store: who may use it, and how one is made.
+//! The directory of a store: whose it is, and whether there is a store in it.
 //!
-//! In it lie `lock`, `sequence` and `tree/`. A store is made as `tree.new` and renamed when it is whole: fjall cannot open
-//! what it was killed while making.
+//! In it lie `lock`, `tree/` and `sequence`, made in this order: `sequence` says that the tree was finished, for fjall cannot
+//! open what it was killed while making.
 
 use std::fmt::Display;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
@@ -11,9 +11,8 @@ use std::path::{Path, PathBuf};
 
 use delta_core::{Error, Result};
 
-use crate::config::Config;
+use crate::journal;
 use crate::sequence::SequenceFile;
-use crate::tree::Tree;
 
 /// A directory that is this process's alone, for as long as this value lives.
 #[derive(Debug)]
@@ -24,19 +23,15 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// Takes a directory, and makes it and its store if there is none.
-    pub(crate) fn take(config: &Config) -> Result<Self> {
-        let path = config.path.clone();
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
+    /// Takes a directory, and makes it if there is none.
+    pub(crate) fn take(path: &Path) -> Result<Self> {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
         if path.exists() && !path.is_dir() {
             return Err(Error::invalid("not_a_store", format!("{} is not a directory", path.display())));
         }
-        made.map_err(|error| unusable(&path, "make", &error))?;
-        let lock = lock(&path)?;
-        let directory = Self { path, _lock: lock };
-        if !directory.tree().exists() {
-            directory.make(config)?;
-        }
+        made.map_err(|error| unusable(path, "make", &error))?;
+        let directory = Self { path: path.to_owned(), _lock: lock(path)? };
+        directory.refuse_foreign().map_err(|error| unusable(path, "read", &error))??;
         Ok(directory)
     }
 
@@ -55,37 +50,39 @@ impl Directory {
         self.path.display().to_string()
     }
 
-    fn make(&self, config: &Config) -> Result<()> {
-        let unfinished = self.path.join("tree.new");
-        self.refuse_foreign().map_err(|error| unusable(&self.path, "read", &error))??;
-        if SequenceFile::open(&self.sequence()).is_ok_and(|(_, noted)| noted > 0) {
-            let message = format!("the store in {} has lost its tree; restore a backup", self.path.display());
-            return Err(Error::damaged(message).with_code("damaged_store"));
-        }
-        let made = (|| {
-            // Whatever its files' modes are, nobody else gets in.
-            fs::set_permissions(&self.path, Permissions::from_mode(0o700))?;
-            if unfinished.exists() {
-                fs::remove_dir_all(&unfinished)?;
-            }
-            DirBuilder::new().mode(0o700).create(&unfinished)?;
-            SequenceFile::create(&self.sequence())
-        })();
-        made.map_err(|error| unusable(&self.path, "make the store in", &error))?;
-        drop(Tree::open(&unfinished, config)?);
-        let finished = fs::rename(&unfinished, self.tree()).and_then(|()| File::open(&self.path)?.sync_all());
-        finished.map_err(|error| unusable(&self.path, "make the store in", &error))
+    /// Whether a store was made here, and finished.
+    pub(crate) fn has_store(&self) -> io::Result<bool> {
+        // A tree without a number is unfinished only if nothing was ever written to it; else the number was lost.
+        Ok(self.sequence().try_exists()? || (self.tree().try_exists()? && !journal::is_unused(&self.tree())?))
     }
 
-    /// Refuses a directory that has other things in it: a mistyped path must not fill somebody's home directory.
+    /// Makes the place for a new tree. What an earlier attempt left goes.
+    pub(crate) fn make_room(&self) -> io::Result<()> {
+        // Whatever the modes of the files in them are, nobody else gets in.
+        fs::set_permissions(&self.path, Permissions::from_mode(0o700))?;
+        if self.tree().try_exists()? {
+            fs::remove_dir_all(self.tree())?;
+        }
+        DirBuilder::new().mode(0o700).create(self.tree())
+    }
+
+    /// Marks the new tree as finished, durably.
+    pub(crate) fn finish(&self) -> io::Result<()> {
+        SequenceFile::create(&self.sequence())?;
+        File::open(&self.path)?.sync_all()
+    }
+
+    /// Refuses a directory that has other things in it and no store: a mistyped path must not fill somebody's home.
     fn refuse_foreign(&self) -> io::Result<Result<()>> {
+        if self.tree().try_exists()? || self.sequence().try_exists()? {
+            return Ok(Ok(()));
+        }
         for entry in fs::read_dir(&self.path)? {
             let name = entry?.file_name();
-            if !["lock", "sequence", "tree.new"].iter().any(|&ours| name == ours) {
+            if name != "lock" {
+                let (place, name) = (self.path.display(), name.display());
                 let message = format!(
-                    "the directory {} holds {} and no store; choose an empty one, or another --data-dir",
-                    self.path.display(),
-                    name.display()
+                    "the directory {place} holds {name} and no store; choose an empty one, or another --data-dir"
                 );
                 return Ok(Err(Error::invalid("not_a_store", message)));
             }

@@ -73,6 +73,33 @@ pub(crate) fn survey(directory: &Path) -> io::Result<Survey> {
     Ok(Survey { last: walk.last.map(|batch| batch.number), torn })
 }
 
+/// Whether nothing was ever written to the log of a tree, whose making may have been cut short.
+pub(crate) fn is_unused(directory: &Path) -> io::Result<bool> {
+    // The first file goes only when a second one has been begun.
+    for file in files(directory)? {
+        if file.file_stem() != Some("0".as_ref()) || !used(&file, 0)?.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(!has_tables(directory)?)
+}
+
+/// Whether anything was moved from the log into tables. Keyspace 0 is fjall's own and has some from the beginning.
+fn has_tables(directory: &Path) -> io::Result<bool> {
+    let keyspaces = directory.join("keyspaces");
+    if !keyspaces.try_exists()? {
+        return Ok(false);
+    }
+    for keyspace in fs::read_dir(keyspaces)? {
+        let keyspace = keyspace?;
+        let tables = keyspace.path().join("tables");
+        if keyspace.file_name() != "0" && tables.try_exists()? && fs::read_dir(tables)?.next().is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The files of the log, oldest first.
 fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();

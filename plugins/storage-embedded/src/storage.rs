@@ -40,7 +40,7 @@ impl EmbeddedStorage {
     /// Opens the store in a directory, or makes it. Blocks for as long as recovery takes.
     pub fn open(config: &Config) -> Result<Self> {
         config.check()?;
-        let directory = Directory::take(config)?;
+        let directory = Directory::take(&config.path)?;
         let recovered = recovery::open(&directory, config)?;
         let tree = recovered.tree.clone();
         let threads = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());

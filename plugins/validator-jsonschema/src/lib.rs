@@ -30,6 +30,8 @@ mod pattern;
 mod report;
 mod sources;
 mod stack;
+#[cfg(test)]
+mod suite_tests;
 mod unique;
 mod validator;
 

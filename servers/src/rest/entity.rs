@@ -14,10 +14,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::rest::App;
 use crate::rest::body::{AnyJson, Documents, JsonBody, RawJson, name};
 use crate::rest::caller::Caller;
 use crate::rest::problem::Problem;
+use crate::rest::{App, Tag};
 
 /// A document.
 #[derive(ApiResponse)]
@@ -107,7 +107,7 @@ pub(crate) enum PutResponse {
 /// Entities.
 pub(crate) struct EntityApi;
 
-#[OpenApi]
+#[OpenApi(tag = "Tag::Entities")]
 impl EntityApi {
     /// Write documents
     ///

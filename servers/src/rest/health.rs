@@ -6,8 +6,8 @@ use poem::web::Data;
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 
-use crate::rest::App;
 use crate::rest::entity::Status;
+use crate::rest::{App, Tag};
 
 /// Whether requests can be served.
 #[derive(Object)]
@@ -32,7 +32,7 @@ pub(crate) enum ReadyResponse {
 /// Health.
 pub(crate) struct HealthApi;
 
-#[OpenApi]
+#[OpenApi(tag = "Tag::Health")]
 impl HealthApi {
     /// The process answers
     #[oai(path = "/health", method = "get", operation_id = "health")]

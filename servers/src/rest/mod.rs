@@ -4,6 +4,7 @@ mod body;
 mod caller;
 mod entity;
 mod health;
+mod methods;
 mod pages;
 mod problem;
 mod query;
@@ -23,10 +24,11 @@ use delta_core::entities::Entities;
 use delta_core::keyring::Keyring;
 use delta_core::name::WriterId;
 use futures::FutureExt;
+use methods::Methods;
 use pages::Pages;
 use poem::endpoint::BoxEndpoint;
 use poem::{Endpoint, IntoEndpoint, IntoResponse, Request, Response};
-use poem_openapi::OpenApiService;
+use poem_openapi::{OpenApiService, Tags};
 
 use problem::Problem;
 
@@ -54,6 +56,21 @@ impl App {
     }
 }
 
+/// The groups of the document.
+#[derive(Debug, Tags)]
+enum Tag {
+    /// Documents, by database and key.
+    Entities,
+    /// The store as a whole, and who serves it.
+    Store,
+    /// What documents are checked against.
+    Schemas,
+    /// Who is asking.
+    Sessions,
+    /// Whether the server can do its work.
+    Health,
+}
+
 type Api = (entity::EntityApi, store::StoreApi, schema::SchemaApi, session::SessionApi, health::HealthApi);
 
 fn service() -> OpenApiService<Api, ()> {
@@ -77,6 +94,7 @@ pub(crate) fn document() -> String {
 pub(crate) struct Rest {
     api: BoxEndpoint<'static>,
     pages: Pages,
+    methods: Methods,
     app: Arc<App>,
 }
 
@@ -84,8 +102,10 @@ impl Rest {
     /// The routes of an app.
     pub(crate) fn new(app: Arc<App>) -> Self {
         let service = service();
-        let pages = Pages::new(service.swagger_ui_html(), document());
-        Self { api: service.into_endpoint(), pages, app }
+        let document = document();
+        let methods = Methods::of(&document);
+        let pages = Pages::new(service.swagger_ui_html(), document);
+        Self { api: service.into_endpoint(), pages, methods, app }
     }
 }
 
@@ -100,11 +120,12 @@ impl Endpoint for Rest {
             return Ok(Problem::from(error).into_response());
         }
         request.set_data(self.app.clone());
+        let uri = request.uri().clone();
         // A fault in one request must not take its connection's other requests with it.
         match AssertUnwindSafe(self.api.call(request)).catch_unwind().await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) if error.is_from_response() => Ok(error.into_response()),
-            Ok(Err(error)) => Ok(Problem::from_poem(&error).into_response()),
+            Ok(Err(error)) => Ok(Problem::from_poem(&error, self.methods.allowed(uri.path())).into_response()),
             Err(_) => Ok(Problem::from(Error::internal("a request's handler panicked")).into_response()),
         }
     }

@@ -1,7 +1,7 @@
 //! Pages for people: a landing page, and the API's documentation. Nothing on them is loaded from elsewhere.
 
 use bytes::Bytes;
-use http::{Method, header};
+use http::{HeaderValue, Method, header};
 use poem::{IntoResponse, Request, Response};
 
 use crate::rest::problem::Problem;
@@ -12,6 +12,9 @@ const PAGE_POLICY: &str =
 /// Swagger UI carries its script and style inline, and calls this server.
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; \
                            connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The methods of every page.
+const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD");
 
 /// The pages.
 pub(crate) struct Pages {
@@ -35,8 +38,8 @@ impl Pages {
             _ => return None,
         };
         match *request.method() {
-            Method::GET => Some(found()),
-            _ => Some(Problem::method_not_allowed().into_response()),
+            Method::GET | Method::HEAD => Some(found()),
+            _ => Some(Problem::method_not_allowed(Some(&ALLOWED)).into_response()),
         }
     }
 }

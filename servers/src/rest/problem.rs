@@ -52,33 +52,37 @@ pub(crate) struct Problem {
     title: &'static str,
     code: &'static str,
     error: Error,
+    /// What the path takes instead, where it does not take the method.
+    allow: Option<HeaderValue>,
 }
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let (status, title) = http_status(error.kind());
-        Self { status, title, code: error.code(), error }
+        Self { status, title, code: error.code(), error, allow: None }
     }
 }
 
 impl Problem {
     /// A problem of HTTP alone, which no kind of error stands for.
     pub(crate) fn http(status: StatusCode, title: &'static str, code: &'static str, detail: &str) -> Self {
-        Self { status, title, code, error: Error::new(ErrorKind::Invalid, detail) }
+        Self { status, title, code, error: Error::new(ErrorKind::Invalid, detail), allow: None }
     }
 
-    /// A path that does not take the method.
-    pub(crate) fn method_not_allowed() -> Self {
+    /// A path that does not take the method, but those of `allow`.
+    pub(crate) fn method_not_allowed(allow: Option<&HeaderValue>) -> Self {
         let detail = "this path does not take this method; see /docs";
-        Self::http(StatusCode::METHOD_NOT_ALLOWED, "The method is not allowed", "method_not_allowed", detail)
+        let status = StatusCode::METHOD_NOT_ALLOWED;
+        let problem = Self::http(status, "The method is not allowed", "method_not_allowed", detail);
+        Self { allow: allow.cloned(), ..problem }
     }
 
-    /// What poem itself refuses, in our words.
-    pub(crate) fn from_poem(error: &poem::Error) -> Self {
+    /// What poem itself refuses, in our words; `allow` are the methods of the path.
+    pub(crate) fn from_poem(error: &poem::Error, allow: Option<&HeaderValue>) -> Self {
         let detail = error.to_string();
         match error.status() {
             StatusCode::NOT_FOUND => Error::not_found("there is nothing at this path; see /docs").into(),
-            StatusCode::METHOD_NOT_ALLOWED => Self::method_not_allowed(),
+            StatusCode::METHOD_NOT_ALLOWED => Self::method_not_allowed(allow),
             StatusCode::UNAUTHORIZED => missing_credential().into(),
             status if status.is_server_error() => Error::internal(detail).into(),
             _ => Error::invalid("invalid_parameter", detail).into(),
@@ -115,6 +119,9 @@ impl Problem {
         let headers = response.headers_mut();
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(allow) = self.allow {
+            headers.insert(header::ALLOW, allow);
         }
         if self.error.kind() == ErrorKind::Unavailable {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

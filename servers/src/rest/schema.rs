@@ -9,11 +9,11 @@ use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, OpenApi};
 
-use crate::rest::App;
 use crate::rest::body::{AnyJson, JsonBody, RawJson, name};
 use crate::rest::caller::Caller;
 use crate::rest::entity::Status;
 use crate::rest::problem::Problem;
+use crate::rest::{App, Tag};
 
 /// A schema.
 #[derive(ApiResponse)]
@@ -26,7 +26,7 @@ pub(crate) enum SchemaResponse {
 /// Schemas.
 pub(crate) struct SchemaApi;
 
-#[OpenApi]
+#[OpenApi(tag = "Tag::Schemas")]
 impl SchemaApi {
     /// List schemas
     #[oai(path = "/admin/schemas", method = "get", operation_id = "listSchemas")]

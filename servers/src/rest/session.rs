@@ -10,10 +10,10 @@ use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
 use serde::Deserialize;
 
-use crate::rest::App;
 use crate::rest::body::JsonBody;
 use crate::rest::caller::Caller;
 use crate::rest::problem::Problem;
+use crate::rest::{App, Tag};
 
 /// A credential to log in with: `key`, or under `--dev` a `client_id`.
 #[derive(Object, Deserialize)]
@@ -67,7 +67,7 @@ pub(crate) struct Me {
 /// Sessions.
 pub(crate) struct SessionApi;
 
-#[OpenApi]
+#[OpenApi(tag = "Tag::Sessions")]
 impl SessionApi {
     /// Log in
     ///

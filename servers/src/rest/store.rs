@@ -8,9 +8,9 @@ use poem::web::Data;
 use poem_openapi::payload::Json;
 use poem_openapi::{Enum, Object, OpenApi};
 
-use crate::rest::App;
 use crate::rest::caller::Caller;
 use crate::rest::problem::Problem;
+use crate::rest::{App, Tag};
 
 /// What a worker is doing.
 #[derive(Debug, Clone, Copy, Enum)]
@@ -58,7 +58,7 @@ pub(crate) struct WorkerCache {
 /// The store.
 pub(crate) struct StoreApi;
 
-#[OpenApi]
+#[OpenApi(tag = "Tag::Store")]
 impl StoreApi {
     /// List databases
     ///

@@ -101,16 +101,24 @@ fn a_directory_with_other_things_in_it_is_refused() {
 
 #[tokio::test]
 async fn a_store_that_was_never_finished_is_made_anew() {
-    let (_parent, directory) = store();
-    // What a process leaves that is killed while it makes a store.
-    fs::create_dir_all(directory.join("tree.new/keyspaces")).unwrap();
-    fs::write(directory.join("tree.new/0.jnl"), "").unwrap();
-    fs::write(directory.join("lock"), "").unwrap();
-    let storage = open(&directory).unwrap();
-    let filled = fill(&storage, 3).await;
-    drop(storage);
-    verify(&open(&directory).unwrap(), &filled).await;
-    assert!(!directory.join("tree.new").exists());
+    // What a process leaves that is killed while it makes a store: early, and as late as can be.
+    let early = |directory: &Path| {
+        fs::create_dir_all(directory.join("tree/keyspaces")).unwrap();
+        fs::write(directory.join("tree/0.jnl"), "").unwrap();
+        fs::write(directory.join("lock"), "").unwrap();
+    };
+    let late = |directory: &Path| {
+        drop(open(directory).unwrap());
+        fs::remove_file(directory.join("sequence")).unwrap();
+    };
+    for leave in [&early as &dyn Fn(&Path), &late] {
+        let (_parent, directory) = store();
+        leave(&directory);
+        let storage = open(&directory).unwrap();
+        let filled = fill(&storage, 3).await;
+        drop(storage);
+        verify(&open(&directory).unwrap(), &filled).await;
+    }
 }
 
 #[test]
