@@ -81,11 +81,12 @@ pub(crate) fn build(
         limits,
         queue: Vec::new(),
         places: HashMap::new(),
+        root: 0,
         first_missing: None,
         meta: None,
     };
-    builder.sources.add(url, value).map_err(at_root)?;
-    builder.enqueue(0, String::new()).map_err(at_root)?;
+    builder.root = builder.sources.add(url, value).map_err(at_root)?;
+    builder.enqueue(builder.root, String::new()).map_err(at_root)?;
     let graph = builder.run()?;
     check_loops(&graph)?;
     let texts = builder.sources.list.into_iter().map(|source| {
@@ -108,6 +109,8 @@ pub(crate) struct Builder<'a> {
     limits: &'a Config,
     queue: Vec<(usize, String)>,
     places: HashMap<(usize, String), NodeId>,
+    /// The schema's own text.
+    root: usize,
     /// The first reference to a schema that is not there; the others are looked for too, so that all are asked for.
     first_missing: Option<Error>,
     meta: Option<NodeId>,
@@ -134,7 +137,8 @@ impl Builder<'_> {
         }
         graph.meta = self.meta.is_some();
         if graph.meta && graph.nodes.iter().any(extends_metaschema) {
-            return Err(self.refused(0, "", "extends a meta-schema through $dynamicAnchor or $recursiveAnchor, which is not supported"));
+            let problem = "extends a meta-schema through $dynamicAnchor or $recursiveAnchor, which is not supported";
+            return Err(self.refused(self.root, "", problem));
         }
         graph.texts = self.sources.list.iter().map(|source| (source.url.as_str().to_owned(), source.draft)).collect();
         graph.places = std::mem::take(&mut self.places);

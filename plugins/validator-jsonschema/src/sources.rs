@@ -45,7 +45,7 @@ pub(crate) enum Target {
     MetaSchema,
 }
 
-/// Everything that was loaded, the schema itself first.
+/// Everything that was loaded.
 pub(crate) struct Sources<'a> {
     pub(crate) list: Vec<Source>,
     /// How many references led to schemas that the store did not give: it may fetch them and compile again.

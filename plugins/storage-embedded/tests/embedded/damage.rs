@@ -1,7 +1,7 @@
 //! What is not all there does not open, and is left as it was found.
 
 use std::fs::{self, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -36,7 +36,8 @@ impl Store {
 
     /// The log without the unused space behind it.
     fn log_bytes(&self) -> Vec<u8> {
-        let mut bytes = fs::read(self.log()).unwrap();
+        let mut bytes = Vec::new();
+        fs::File::open(self.log()).unwrap().take(1 << 20).read_to_end(&mut bytes).unwrap();
         bytes.truncate(bytes.iter().rposition(|&byte| byte != 0).unwrap() + 1);
         bytes
     }
