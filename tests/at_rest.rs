@@ -1,6 +1,7 @@
 //! What lies on the disk: nothing of a document, a name or a key, and nothing that others may read.
 
 use std::fs;
+use std::io::BufRead;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -36,10 +37,20 @@ fn write(server: &Server) {
     client.get(&format!("/entity/{DATABASE}/{KEY}-8")).expect(200);
 }
 
-/// Where a file holds some bytes.
+/// The files that hold some bytes.
 fn found(files: &[PathBuf], needle: &[u8]) -> Vec<PathBuf> {
-    let holds = |file: &&PathBuf| fs::read(file).unwrap().windows(needle.len()).any(|window| window == needle);
-    files.iter().filter(holds).cloned().collect()
+    files.iter().filter(|file| holds(&fs::read(file).unwrap(), needle)).cloned().collect()
+}
+
+/// Looks only where the first byte stands, which the standard library finds fast.
+fn holds(mut bytes: &[u8], needle: &[u8]) -> bool {
+    let (first, rest) = needle.split_first().unwrap();
+    while bytes.skip_until(*first).unwrap() > 0 {
+        if bytes.starts_with(rest) {
+            return true;
+        }
+    }
+    false
 }
 
 fn bytes_of(hex: &str) -> Vec<u8> {

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 /// An engine over an empty store with the one schema that the conformance suite expects.
 async fn engine(storage: Arc<dyn Storage>, limits: EngineLimits) -> Subject {
-    let schemas = Arc::new(Schemas::new(storage.clone(), Arc::new(JsonSchema)));
+    let schemas = Arc::new(Schemas::new(storage.clone(), Arc::new(JsonSchema::default())));
     let source = Document::parse(SCHEMA.as_bytes(), DEPTH_MAX).unwrap();
     schemas.put(&Principal::admin(), &SchemaId::parse(SCHEMA_ID).unwrap(), source).await.unwrap();
     let (sealer, names) = (conformance::sealer(), conformance::names());

@@ -28,3 +28,5 @@ mod seeds;
 mod startup;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tidy;

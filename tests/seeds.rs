@@ -7,13 +7,13 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use delta_tests::namespace::Namespace;
 use delta_tests::server::{Finished, Server, Start};
 use serde_json::{Value, json};
 
-use crate::support::{data, dev, directory, has, run, serve, skipped, workspace};
+use crate::support::{data, dev, directory, has, run, serve, skipped};
 
 /// The admin key that the clients of document 001 hold.
 const SEEDS_ADMIN_KEY: &str = "mysecretkey";
@@ -77,8 +77,13 @@ impl Place {
     }
 }
 
-/// A Python that can import `requests`.
-fn python() -> Option<PathBuf> {
+/// A Python that can import `requests`; made once where the machine has none.
+fn python() -> Option<&'static PathBuf> {
+    static PYTHON: OnceLock<Option<PathBuf>> = OnceLock::new();
+    PYTHON.get_or_init(find_python).as_ref()
+}
+
+fn find_python() -> Option<PathBuf> {
     let imports = |python: &Path| run(&[python.into(), "-c".into(), "import requests".into()], &[]).code == Some(0);
     if !has("python3") {
         return None;
@@ -86,18 +91,16 @@ fn python() -> Option<PathBuf> {
     if imports(Path::new("python3")) {
         return Some("python3".into());
     }
-    let venv = workspace().join("target/seeds-venv");
+    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("seeds-venv");
     let python = venv.join("bin/python3");
     if !python.exists() {
         run(&["python3".into(), "-m".into(), "venv".into(), venv.into()], &[]);
     }
-    if !imports(&python) {
-        run(
-            &[python.clone().into(), "-m".into(), "pip".into(), "install".into(), "--quiet".into(), REQUESTS.into()],
-            &[],
-        );
+    if python.exists() && !imports(&python) {
+        let install = ["-m", "pip", "install", "--quiet", REQUESTS].map(OsString::from);
+        run(&[&[python.clone().into_os_string()], install.as_slice()].concat(), &[]);
     }
-    imports(&python).then_some(python)
+    (python.exists() && imports(&python)).then_some(python)
 }
 
 /// What a client says that it stored: role and text of each line `  stored [role]: text`.

@@ -1,5 +1,6 @@
 //! One entity: written, read and deleted, as a resource and by the query of the seeds' clients.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -122,23 +123,24 @@ fn a_write_that_cannot_be_done_now_is_503_with_retry_after() {
     std::fs::write(&config, "[storage]\nwaiting_writes_max = 1\n").unwrap();
     let server = serve(&directory).arg("--config").arg(&config).up();
     // One write waits at most: of many clients some are turned away, and each refused write did not happen.
-    let until = Instant::now() + Duration::from_secs(30);
+    let (until, enough) = (Instant::now() + Duration::from_secs(30), AtomicBool::new(false));
     let refused = thread::scope(|scope| {
         let clients = (0..16).map(|client| {
-            let mut admin = server.admin();
+            let (mut admin, enough) = (server.admin(), &enough);
             scope.spawn(move || {
-                let puts = (0..).take_while(|_| Instant::now() < until);
-                let mut puts = puts.map(|at| {
-                    (format!("/entity/db/{client}-{at}"), admin.put(&format!("/entity/db/{client}-{at}"), "1"))
-                });
-                puts.find(|(_, answer)| answer.status != 201)
+                let targets = (0..).map(|at| format!("/entity/db/{client}-{at}"));
+                let targets = targets.take_while(|_| !enough.load(Ordering::Relaxed) && Instant::now() < until);
+                let mut answers = targets.map(|target| (admin.put(&target, "1"), target));
+                let refused = answers.find(|(answer, _)| answer.status != 201);
+                enough.fetch_or(refused.is_some(), Ordering::Relaxed);
+                refused
             })
         });
         let clients: Vec<_> = clients.collect();
         clients.into_iter().filter_map(|client| client.join().unwrap()).collect::<Vec<_>>()
     });
     assert!(!refused.is_empty(), "nobody was turned away");
-    for (target, answer) in refused {
+    for (answer, target) in refused {
         problem(&answer, 503, "unavailable");
         assert!(answer.header("retry-after").is_some_and(|seconds| seconds.parse::<u32>().is_ok()), "{answer:?}");
         problem(&server.admin().get(&target), 404, "not_found");

@@ -22,7 +22,11 @@ async fn main() {
     let directory = Path::new(&arguments[0]);
     let number = |at: usize, default: u64| arguments.get(at).map_or(default, |text| text.parse().unwrap());
     let started = Instant::now();
-    let storage = Arc::new(EmbeddedStorage::open(&Config::new(directory)).unwrap());
+    let mut config = Config::new(directory);
+    if let Ok(mib) = std::env::var("BUFFER_MIB") {
+        config.write_buffer_bytes = mib.parse::<u64>().unwrap() << 20;
+    }
+    let storage = Arc::new(EmbeddedStorage::open(&config).unwrap());
     println!("open            {:?}, {} MiB resident", started.elapsed(), resident_mib());
     let objects: Arc<Vec<Object>> = Arc::new((0..1024).map(|seed| conformance::object(seed, BODY_BYTES)).collect());
     match arguments[1].as_str() {

@@ -142,11 +142,11 @@ impl Worker {
     }
 
     fn commit_taken(&mut self) {
-        let _said = SayIfPanicking(self.queue.clone());
         let started = Instant::now();
         let requests = self.taken.len();
-        // In a panic the group goes, and with it the answers, so that nobody waits for one.
+        // In a panic the group goes, and with it the answers, so that nobody waits for one; but first it is said why.
         let mut group = std::mem::take(&mut self.group);
+        let _said = SayIfPanicking(self.queue.clone());
         for request in self.taken.drain(..) {
             group.add(&self.tree, request);
         }
@@ -188,5 +188,84 @@ impl Drop for SayIfPanicking {
         if std::thread::panicking() {
             self.0.fail("a commit was cut short".into());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use delta_core::conformance;
+    use delta_core::storage::{Expect, Space};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::directory::Directory;
+    use crate::recovery;
+    use crate::tree::{Change, Shelf};
+
+    struct Store {
+        committer: Committer,
+        _directory: (Directory, tempfile::TempDir),
+    }
+
+    impl Store {
+        fn new() -> Self {
+            let temporary = tempfile::tempdir().unwrap();
+            let config = Config::new(temporary.path());
+            let directory = Directory::take(&config.path).unwrap();
+            let recovered = recovery::open(&directory, &config).unwrap();
+            let committer = Committer::start(recovered, Queue::new(&config), Arc::new(Semaphore::new(1))).unwrap();
+            Self { committer, _directory: (directory, temporary) }
+        }
+
+        /// Whether a write is committed where it is called, and then its answer.
+        fn commits_here(&self) -> Option<Result<()>> {
+            let (answer, mut answered) = oneshot::channel();
+            let request = Request::One(demand("/a".into()), answer);
+            self.committer.commit_here(request).is_none().then(|| answered.try_recv().unwrap())
+        }
+
+        fn calm(&self) {
+            lock(&self.committer.worker).is_calm = true;
+        }
+    }
+
+    fn demand(key: bytes::Bytes) -> Demand {
+        let object = conformance::object(1, 10);
+        let to = Some((object.bytes().clone(), object.revision()));
+        Demand { change: Change { shelf: Shelf::Of(Space::Entities), key, to }, expect: Expect::Absent }
+    }
+
+    #[test]
+    fn a_lone_write_after_a_quick_one_is_committed_where_it_is_called() {
+        let store = Store::new();
+        assert!(store.commits_here().is_none(), "nothing is known of the disk yet");
+        store.calm();
+        store.commits_here().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_write_that_is_not_alone_or_has_no_thread_to_spare_is_handed_over() {
+        let store = Store::new();
+        store.calm();
+        let permit = store.committer.inline.try_acquire().unwrap();
+        assert!(store.commits_here().is_none(), "no thread to spare");
+        drop(permit);
+        let worker = lock(&store.committer.worker);
+        assert!(store.commits_here().is_none(), "a commit runs");
+        drop(worker);
+        store.committer.close();
+        assert!(store.commits_here().is_none(), "the queue says why not");
+    }
+
+    #[tokio::test]
+    async fn a_panic_answers_everybody_and_stops_writes() {
+        let store = Store::new();
+        let (one, other) = (demand(vec![b'a'; 70_000].into()), demand("/a".into()));
+        // The tree asserts that no key is that long.
+        let unknown = store.committer.one(one).await.unwrap_err();
+        assert_eq!(unknown.kind(), delta_core::ErrorKind::OutcomeUnknown);
+        assert_eq!(store.committer.ready().unwrap_err().kind(), delta_core::ErrorKind::Unavailable);
+        assert_eq!(store.committer.all(vec![other]).await.unwrap_err().kind(), delta_core::ErrorKind::Unavailable);
+        store.committer.close();
     }
 }

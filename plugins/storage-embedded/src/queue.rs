@@ -192,3 +192,105 @@ pub(crate) fn stopped(why: &str) -> Error {
     let advice = "nothing is written any more; repair the disk, then restart the server";
     Error::unavailable(format!("the disk failed ({why}); {advice}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use delta_core::ErrorKind;
+    use delta_core::storage::{Revision, Space};
+
+    use super::*;
+    use crate::tree::Shelf;
+
+    type Answered = oneshot::Receiver<Result<Vec<Result<()>>>>;
+
+    fn request(writes: usize, bytes: usize) -> (Request, Answered) {
+        let demand = || Demand {
+            change: Change {
+                shelf: Shelf::Of(Space::Entities),
+                key: Bytes::from_static(b"/a"),
+                to: Some((vec![0; bytes].into(), Revision::new(Bytes::new()))),
+            },
+            expect: Expect::Anything,
+        };
+        let (answer, answered) = oneshot::channel();
+        (Request::All((0..writes).map(|_| demand()).collect(), answer), answered)
+    }
+
+    fn queue() -> Queue {
+        let mut config = Config::new("");
+        (config.commit_writes_max, config.waiting_writes_max, config.waiting_bytes_max) = (10, 20, 1_000);
+        Queue::new(&config)
+    }
+
+    fn push(queue: &Queue, writes: usize, bytes: usize) -> Result<()> {
+        queue.push(request(writes, bytes).0)
+    }
+
+    fn taken(queue: &Queue) -> Vec<usize> {
+        let mut taken = Vec::new();
+        queue.take(&mut taken);
+        taken.iter().map(|request| request.demands().len()).collect()
+    }
+
+    #[test]
+    fn more_than_may_wait_is_refused() {
+        for (writes, bytes) in [(5, 1), (1, 250)] {
+            let queue = queue();
+            for _ in 0..4 {
+                push(&queue, writes, bytes).unwrap();
+            }
+            let refused = push(&queue, 1, 1).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Unavailable);
+            assert!(refused.to_string().contains("20 writes or 1000 bytes"), "{refused}");
+            while !taken(&queue).is_empty() {}
+            push(&queue, 1, 1).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_too_much_by_itself_is_taken_alone() {
+        let queue = queue();
+        push(&queue, 21, 100).unwrap();
+        push(&queue, 1, 1).unwrap_err();
+        assert_eq!(taken(&queue), [21]);
+        push(&queue, 1, 1).unwrap();
+    }
+
+    #[test]
+    fn a_commit_has_as_many_writes_as_it_may() {
+        let queue = queue();
+        for writes in [4, 4, 4, 1, 1, 1] {
+            push(&queue, writes, 1).unwrap();
+        }
+        assert_eq!([taken(&queue), taken(&queue), taken(&queue)], [vec![4, 4], vec![4, 1, 1, 1], vec![]]);
+    }
+
+    #[test]
+    fn a_closed_queue_is_emptied_and_takes_no_more() {
+        let queue = queue();
+        push(&queue, 1, 1).unwrap();
+        assert!(!queue.is_idle());
+        queue.close();
+        assert_eq!(push(&queue, 1, 1).unwrap_err().to_string(), "the store is closed");
+        assert!(queue.wait());
+        assert_eq!(taken(&queue), [1]);
+        assert!(!queue.wait());
+        assert!(!queue.is_idle(), "idle means that it takes requests");
+    }
+
+    #[test]
+    fn a_failure_refuses_what_waits_and_outlasts_closing() {
+        let queue = queue();
+        let (waiting, mut answered) = request(3, 1);
+        queue.push(waiting).unwrap();
+        queue.fail("on fire".into());
+        queue.close();
+        for refused in [answered.try_recv().unwrap().map(drop), push(&queue, 1, 1), queue.accepts()] {
+            let refused = refused.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Unavailable);
+            assert!(refused.to_string().contains("on fire"), "{refused}");
+        }
+        assert!(!queue.wait());
+    }
+}

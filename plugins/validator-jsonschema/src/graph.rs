@@ -89,9 +89,11 @@ pub(crate) fn build(
     builder.enqueue(builder.root, String::new()).map_err(at_root)?;
     let graph = builder.run()?;
     check_loops(&graph)?;
-    let texts = builder.sources.list.into_iter().map(|source| {
-        (source.url.into(), std::sync::Arc::unwrap_or_clone(source.value))
-    });
+    let texts = builder
+        .sources
+        .list
+        .into_iter()
+        .map(|source| (source.url.into(), std::sync::Arc::unwrap_or_clone(source.value)));
     Ok((graph, texts.collect()))
 }
 
@@ -340,11 +342,9 @@ fn same_value(graph: &Graph, node: NodeId) -> Vec<NodeId> {
     let Some(node) = graph.nodes.get(node) else { return Vec::new() };
     let decided = node.dynamic.iter().filter_map(|dynamic| match dynamic {
         Dynamic::Recursive(target) => graph.nodes.get(*target).filter(|node| !node.recursive_anchor).map(|_| *target),
-        Dynamic::Anchor(target, anchor) => graph
-            .nodes
-            .get(*target)
-            .filter(|node| anchor.is_none() || node.dynamic_anchor != *anchor)
-            .map(|_| *target),
+        Dynamic::Anchor(target, anchor) => {
+            graph.nodes.get(*target).filter(|node| anchor.is_none() || node.dynamic_anchor != *anchor).map(|_| *target)
+        }
     });
     node.applied_to_the_same().chain(decided).collect()
 }

@@ -21,13 +21,19 @@
 //! Messages name properties and quote the schema; they never quote a value of the document.
 
 mod config;
+#[cfg(test)]
+mod confined_tests;
 mod dialect;
 mod graph;
+#[cfg(test)]
+mod limits_tests;
 mod message;
 mod meter;
 mod node;
 mod pattern;
 mod report;
+#[cfg(test)]
+mod report_tests;
 mod sources;
 mod stack;
 #[cfg(test)]

@@ -22,14 +22,14 @@ const NAME_STEPS: u64 = 16;
 const UNEVALUATED_STEPS: u64 = 32;
 /// Reading one byte of a text for a format.
 const FORMAT_STEPS: u64 = 12;
-/// Holding one part of a value against a meta-schema.
+/// Holding one part of a value against a meta-schema, which applies fewer than 64 subschemas to it.
 const META_STEPS: u64 = 64 * (APPLY_STEPS + FAILURE_STEPS);
-/// The levels that one level of a value takes in a meta-schema.
-const META_LEVELS: usize = 12;
+/// The levels that one level of a value takes in a meta-schema, at most.
+const META_LEVELS: usize = 5;
 /// An `if` up to this many steps is evaluated to see which way it leads.
 const CONDITION_STEPS_MAX: u64 = 1 << 14;
 /// What one described error weighs, and one token of its pointer, in bytes.
-const ERROR_BYTES: u64 = 240;
+const ERROR_BYTES: u64 = 160;
 const TOKEN_BYTES: u64 = 32;
 /// The most places that are remembered for violations of `propertyNames`.
 const PLACES_MAX: usize = 1000;
@@ -178,13 +178,7 @@ impl<'g> Meter<'g> {
         node.condition.map_or(Ok(()), |condition| self.condition(condition, value, way))
     }
 
-    fn object(
-        &mut self,
-        node: &Node,
-        members: &Map<String, Value>,
-        value: &Value,
-        way: &Way<'_>,
-    ) -> Result<(), Stop> {
+    fn object(&mut self, node: &Node, members: &Map<String, Value>, value: &Value, way: &Way<'_>) -> Result<(), Stop> {
         let tracked = if way.tracked { UNEVALUATED_STEPS } else { 0 };
         self.spend(node.names_looked_up * NAME_STEPS + members.len() as u64 * (NAME_STEPS + tracked))?;
         for (name, value) in members {
@@ -247,7 +241,10 @@ impl<'g> Meter<'g> {
         self.same(condition.holds, value, way)?;
         let steps = self.measure.steps - before;
         let compiled = self.compiled;
-        let known = compiled.conditions.get(&condition.holds).filter(|_| steps <= CONDITION_STEPS_MAX && !compiled.graph.dynamic);
+        let known = compiled
+            .conditions
+            .get(&condition.holds)
+            .filter(|_| steps <= CONDITION_STEPS_MAX && !compiled.graph.dynamic);
         let holds = match known {
             Some(index) => {
                 self.spend(steps)?;

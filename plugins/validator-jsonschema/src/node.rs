@@ -120,9 +120,10 @@ impl Node {
 
     /// The subschemas that are applied to the same value whatever the value is and whichever way led here.
     pub(crate) fn applied_to_the_same(&self) -> impl Iterator<Item = NodeId> {
-        let condition = self.condition.iter().flat_map(|condition| {
-            [Some(condition.holds), condition.then, condition.otherwise].into_iter().flatten()
-        });
+        let condition = self
+            .condition
+            .iter()
+            .flat_map(|condition| [Some(condition.holds), condition.then, condition.otherwise].into_iter().flatten());
         let dependent = self.dependent.iter().map(|(_, node)| *node);
         self.reference.into_iter().chain(self.same.iter().copied()).chain(dependent).chain(condition)
     }
@@ -132,8 +133,23 @@ impl Node {
 fn asserts(keyword: &str) -> bool {
     !matches!(
         keyword,
-        "type" | "properties" | "patternProperties" | "items" | "prefixItems" | "$defs" | "definitions" | "title"
-            | "description" | "default" | "examples" | "$id" | "id" | "$schema" | "$comment" | "$anchor" | "if"
+        "type"
+            | "properties"
+            | "patternProperties"
+            | "items"
+            | "prefixItems"
+            | "$defs"
+            | "definitions"
+            | "title"
+            | "description"
+            | "default"
+            | "examples"
+            | "$id"
+            | "id"
+            | "$schema"
+            | "$comment"
+            | "$anchor"
+            | "if"
     )
 }
 
@@ -202,7 +218,10 @@ fn same_value(
     }
     node.same.extend(builder.child(at, members, "not")?);
     if let Some(holds) = builder.child(at, members, "if")? {
-        let [then, otherwise] = [builder.child(at, members, "then")?, builder.child(at, members, "else")?];
+        // A literal condition leaves only one of the two.
+        let literal = members.get("if").and_then(Value::as_bool);
+        let then = if literal == Some(false) { None } else { builder.child(at, members, "then")? };
+        let otherwise = if literal == Some(true) { None } else { builder.child(at, members, "else")? };
         node.condition = Some(Condition { holds, then, otherwise });
     }
     node.dependent = builder.members(at, members, "dependentSchemas")?;

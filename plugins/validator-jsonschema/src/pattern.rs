@@ -182,7 +182,9 @@ mod tests {
 
     #[test]
     fn usual_patterns_are_cheap() {
-        for text in [r"^[a-z0-9_-]{1,64}$", r"^\d{4}-\d\d-\d\d$", r"\.json$", r"^\w+@\w+\.\w{2,}$", r"^\cA[\s\S]*$", "ä|ö"] {
+        for text in
+            [r"^[a-z0-9_-]{1,64}$", r"^\d{4}-\d\d-\d\d$", r"\.json$", r"^\w+@\w+\.\w{2,}$", r"^\cA[\s\S]*$", "ä|ö"]
+        {
             assert_eq!(price(text).unwrap().0, 1, "{text}");
         }
     }

@@ -147,7 +147,8 @@ impl Report<'_> {
         let mut keyword = String::new();
         if let Some(path) = failure.kind.keyword_path() {
             // boon's own word for it.
-            keyword = if path.keyword == "additionalProperty" { "additionalProperties" } else { path.keyword }.to_owned();
+            keyword =
+                if path.keyword == "additionalProperty" { "additionalProperties" } else { path.keyword }.to_owned();
             at = format!("{at}/{keyword}");
             if let Some(SchemaToken::Prop(name)) = path.token {
                 at = format!("{at}/{}", dialect::escaped(name));

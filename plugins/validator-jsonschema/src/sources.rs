@@ -97,7 +97,9 @@ impl<'a> Sources<'a> {
         };
         let most = self.limits.schema_bytes_max;
         if document.bytes().len() > most {
-            return Err(format!("refers to schema {id}, which is larger than the limit of {most} bytes (schema_bytes_max)"));
+            return Err(format!(
+                "refers to schema {id}, which is larger than the limit of {most} bytes (schema_bytes_max)"
+            ));
         }
         document.to_value().map_err(|error| format!("refers to schema {id}: {error}"))
     }
@@ -266,7 +268,8 @@ fn anchors(draft: Draft, members: &Map<String, Value>, pointer: &str, part: &mut
     };
     if draft < Draft::V2019_09 {
         let id = members.get(dialect::id_keyword(draft)).filter(|_| !members.contains_key("$ref"));
-        let fragment = id.and_then(Value::as_str).and_then(|id| id.split_once('#')).map_or("", |(_, fragment)| fragment);
+        let fragment =
+            id.and_then(Value::as_str).and_then(|id| id.split_once('#')).map_or("", |(_, fragment)| fragment);
         let fragment = percent_decode_str(fragment).decode_utf8_lossy();
         return if fragment.is_empty() || fragment.starts_with('/') { Ok(()) } else { add(&fragment) };
     }

@@ -22,8 +22,10 @@ pub(crate) fn guarded<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
 pub(crate) fn with_levels<T: Send>(levels: usize, run: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     std::thread::scope(|scope| {
         let bytes = levels * LEVEL_BYTES + BASE_BYTES;
-        let thread = std::thread::Builder::new().name("validator".into()).stack_size(bytes).spawn_scoped(scope, || guarded(run));
-        let thread = thread.map_err(|error| Error::unavailable("no thread for the schema validator").with_source(error))?;
+        let thread =
+            std::thread::Builder::new().name("validator".into()).stack_size(bytes).spawn_scoped(scope, || guarded(run));
+        let thread =
+            thread.map_err(|error| Error::unavailable("no thread for the schema validator").with_source(error))?;
         thread.join().unwrap_or_else(|_| Err(Error::internal("the schema validator panicked")))
     })
 }

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::graph::{self, Graph, Text, refusal};
+use crate::message;
 use crate::meter::{Measure, Meter, Stop};
 use crate::node::NodeId;
 use crate::report;
@@ -118,8 +119,16 @@ impl UrlLoader for Nothing {
 
 /// boon's refusal of a schema.
 fn refused(address: &str, error: CompileError) -> Error {
-    let CompileError::ValidationError { url, src } = error else {
-        return refusal(address, "", &format!("does not compile: {error}"));
+    let (url, src) = match error {
+        CompileError::ValidationError { url, src } => (url, src),
+        CompileError::LoadUrlError { url, .. } => {
+            return refusal(
+                address,
+                "",
+                &format!("refers to {}, which is no known meta-schema", message::quoted(&url)),
+            );
+        }
+        other => return refusal(address, "", &format!("does not compile: {other}")),
     };
     let (text, start) = report::place(&url);
     let violations = report::violations(&src, &Graph::default(), "", &Value::Null, Box::new(Vec::new));
@@ -149,17 +158,17 @@ impl Compiled {
 
     fn stopped(&self, stop: Stop) -> Error {
         let schema = self.address.strip_prefix(SCHEMA_BASE).unwrap_or(&self.address);
-        Error::too_large(match stop {
-            Stop::Steps => format!(
+        match stop {
+            Stop::Steps => Error::too_large(format!(
                 "checking this document against schema {schema} takes more than the limit of {} steps \
                  (check_steps_max); make the document smaller, or its schema simpler",
                 self.steps_max
-            ),
-            Stop::Levels => format!(
+            )),
+            Stop::Levels => Error::too_large(format!(
                 "checking this document against schema {schema} recurses deeper than the limit of {LEVELS_MAX} levels"
-            ),
-            Stop::Loop => format!("schema {schema} applies itself to the same value of this document without end"),
-        })
+            )),
+            Stop::Loop => refusal(&self.address, "", "applies itself to the same value of this document without end"),
+        }
     }
 
     /// Asks whether, and only if not, what.

@@ -45,13 +45,13 @@ fn trace(helper: &str) -> Option<String> {
 }
 
 #[test]
-fn a_lone_write_is_synced_once_on_the_callers_thread() {
-    assert_alone("commits::helper_alone_on_many_threads");
+fn a_lone_write_is_synced_once_with_many_threads() {
+    assert_alone("commits::helper_alone_with_many_threads");
 }
 
 #[test]
-fn a_lone_write_is_synced_once_on_the_commit_thread() {
-    assert_alone("commits::helper_alone_on_one_thread");
+fn a_lone_write_is_synced_once_with_one_thread() {
+    assert_alone("commits::helper_alone_with_one_thread");
 }
 
 fn assert_alone(helper: &str) {
@@ -73,13 +73,13 @@ fn many_clients_share_syncs() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "run by other tests"]
-async fn helper_alone_on_many_threads() {
+async fn helper_alone_with_many_threads() {
     helper_alone().await;
 }
 
 #[tokio::test]
 #[ignore = "run by other tests"]
-async fn helper_alone_on_one_thread() {
+async fn helper_alone_with_one_thread() {
     helper_alone().await;
 }
 
