@@ -5,7 +5,8 @@ use std::io::BufRead;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use delta_tests::server::{ADMIN_KEY, MASTER_KEY, Server, Start};
+use delta_tests::server::Server;
+use delta_tests::start::{ADMIN_KEY, MASTER_KEY, Start};
 
 use crate::support::{data, dev, directory, serve};
 

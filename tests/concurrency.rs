@@ -6,7 +6,7 @@ use std::net::Shutdown;
 use std::thread;
 
 use delta_tests::http::connect;
-use delta_tests::server::ADMIN_KEY;
+use delta_tests::start::ADMIN_KEY;
 use serde_json::json;
 
 use crate::support::{directory, serve, server};

@@ -1,7 +1,8 @@
 //! Bad input is refused with a clear error, changes nothing, and harms nobody else.
 
 use delta_tests::http::{Client, Request};
-use delta_tests::server::{ADMIN_KEY, Server};
+use delta_tests::server::Server;
+use delta_tests::start::ADMIN_KEY;
 
 use crate::support::{problem, server};
 

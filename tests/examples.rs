@@ -2,7 +2,8 @@
 
 use std::ffi::OsString;
 
-use delta_tests::server::{ADMIN_KEY, Finished, Server};
+use delta_tests::server::Server;
+use delta_tests::start::{ADMIN_KEY, Finished};
 use serde_json::json;
 
 use crate::support::{directory, has, run, serve, skipped, workspace};

@@ -1,7 +1,8 @@
 //! Logs hold no key material, no credential and no document, however much is logged.
 
 use delta_tests::http::Request;
-use delta_tests::server::{ADMIN_KEY, MASTER_KEY, Server};
+use delta_tests::server::Server;
+use delta_tests::start::{ADMIN_KEY, MASTER_KEY};
 use serde_json::json;
 
 use crate::support::{dev, directory, serve};

@@ -1,6 +1,6 @@
 //! What this build can use.
 
-use delta_tests::server::Start;
+use delta_tests::start::Start;
 
 use crate::support::PROGRAM;
 

@@ -1,6 +1,6 @@
 //! A new master key at a start: the old one still reads, the new one writes.
 
-use delta_tests::server::{MASTER_KEY, Start};
+use delta_tests::start::{MASTER_KEY, Start};
 use serde_json::json;
 
 use crate::support::{directory, serve};
@@ -19,7 +19,7 @@ fn a_new_master_key_becomes_active_and_the_old_one_still_reads() {
     let server = serve(&directory).up();
     let mut client = server.admin();
     client.put("/entity/db/old", "\"written under the first\"").expect(201);
-    let session = client.post("/api/login", json!({"key": delta_tests::server::ADMIN_KEY}).to_string());
+    let session = client.post("/api/login", json!({"key": delta_tests::start::ADMIN_KEY}).to_string());
     let session = session.json()["token"].as_str().unwrap().to_owned();
     server.stop();
 

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use delta_tests::namespace::Namespace;
-use delta_tests::server::{Finished, Server, Start};
+use delta_tests::server::Server;
+use delta_tests::start::{Finished, Start};
 use serde_json::{Value, json};
 
 use crate::support::{data, dev, directory, has, run, serve, skipped};

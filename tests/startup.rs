@@ -4,7 +4,7 @@ mod configuration;
 mod keys;
 mod store;
 
-use delta_tests::server::Start;
+use delta_tests::start::Start;
 use tempfile::TempDir;
 
 /// The line on standard error of a start that fails, with the test's directory as `DIR`; what else it prints, and any

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use delta_tests::http::Response;
-use delta_tests::server::{Finished, Server, Start};
+use delta_tests::server::Server;
+use delta_tests::start::{Finished, Start};
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -142,7 +142,7 @@ fn fifty_credential_checks_at_once_take_well_under_a_second() {
         for at in 0..50 {
             let address = server.address();
             scope.spawn(move || {
-                let token = if at % 2 == 0 { "wrong" } else { delta_tests::server::ADMIN_KEY };
+                let token = if at % 2 == 0 { "wrong" } else { delta_tests::start::ADMIN_KEY };
                 let status = Client::new(address).bearer(token).get("/api/me").status;
                 assert_eq!(status, if at % 2 == 0 { 401 } else { 200 });
             });

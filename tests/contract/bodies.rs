@@ -1,7 +1,7 @@
 //! Bodies: how large, of which type, and in which order that is judged.
 
 use delta_tests::http::Request;
-use delta_tests::server::ADMIN_KEY;
+use delta_tests::start::ADMIN_KEY;
 
 use crate::support::{problem, server};
 

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use delta_tests::http::Response;
-use delta_tests::server::{ADMIN_KEY, Server};
+use delta_tests::server::Server;
+use delta_tests::start::ADMIN_KEY;
 use serde_json::json;
 
 use crate::support::{dev, directory, problem, serve, server};

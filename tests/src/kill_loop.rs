@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::http::{Client, Request, Response};
 use crate::random::Random;
-use crate::server::{ADMIN_KEY, Start};
+use crate::start::{ADMIN_KEY, Start};
 
 /// The database that the writers write.
 const DATABASE: &str = "killed";

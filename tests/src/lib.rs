@@ -4,7 +4,6 @@
 //! wrong panics: this crate is tests.
 
 #![expect(
-    clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     reason = "this crate is tests and what they stand on: a panic is a failed test"
@@ -15,3 +14,4 @@ pub mod kill_loop;
 pub mod namespace;
 pub mod random;
 pub mod server;
+pub mod start;

@@ -1,10 +1,8 @@
-//! Servers as processes: started on a free port, watched by what they print, and ended by their own process id.
+//! Servers as processes: watched by what they print, and ended by their own process id.
 
-use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -13,167 +11,12 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::http::Client;
+use crate::start::ADMIN_KEY;
 
-/// The admin key that servers here are started with.
-pub const ADMIN_KEY: &str = "an-admin-key-of-the-tests";
-/// The master key that servers here are started with.
-pub const MASTER_KEY: &str = "8f1c0d5be2a94736b1c7d8e9f00112233445566778899aabbccddeeff0a1b2c3";
-/// How long a server may take to start or to end.
-const DEADLINE: Duration = Duration::from_secs(60);
+/// How long a process may take to start or to end.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 /// How often a process is asked whether it has ended.
 const POLL: Duration = Duration::from_millis(2);
-
-/// How a server is started.
-#[derive(Debug, Clone)]
-pub struct Start {
-    program: PathBuf,
-    prefix: Vec<OsString>,
-    arguments: Vec<OsString>,
-    variables: Vec<(String, OsString)>,
-    directory: Option<PathBuf>,
-}
-
-impl Start {
-    /// A program with these arguments and no variables but the few that any process has.
-    pub fn bare(program: impl Into<PathBuf>, arguments: &[&str]) -> Self {
-        let program = std::env::var_os("DELTADB_BIN").map_or_else(|| program.into(), PathBuf::from);
-        let arguments = arguments.iter().map(OsString::from).collect();
-        Self { program, prefix: Vec::new(), arguments, variables: Vec::new(), directory: None }
-    }
-
-    /// `deltadb serve` over a data directory, on a free port, with [`ADMIN_KEY`] and [`MASTER_KEY`].
-    pub fn serve(program: impl Into<PathBuf>, data: &Path) -> Self {
-        let start = Self::bare(program, &["serve"]).on_a_free_port(data);
-        start.variable("ADMIN_KEY", ADMIN_KEY).variable("MASTER_KEY", MASTER_KEY)
-    }
-
-    /// `deltadb serve --dev` over a data directory, on a free port, with keys of its own.
-    pub fn dev(program: impl Into<PathBuf>, data: &Path) -> Self {
-        Self::bare(program, &["serve", "--dev"]).on_a_free_port(data)
-    }
-
-    /// By variables, so that a test's own flags count instead.
-    fn on_a_free_port(self, data: &Path) -> Self {
-        self.variable("DELTADB_REST_ADDR", "127.0.0.1:0").variable("DELTADB_DATA_DIR", data)
-    }
-
-    /// The same with one more argument.
-    #[must_use]
-    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
-        self.arguments.push(argument.as_ref().into());
-        self
-    }
-
-    /// The same with more arguments.
-    #[must_use]
-    pub fn args(self, arguments: &[&str]) -> Self {
-        arguments.iter().fold(self, |start, argument| start.arg(argument))
-    }
-
-    /// The same with a variable, which replaces one of the same name.
-    #[must_use]
-    pub fn variable(self, name: &str, value: impl AsRef<OsStr>) -> Self {
-        let mut without = self.without(name);
-        without.variables.push((name.into(), value.as_ref().into()));
-        without
-    }
-
-    /// The same without a variable.
-    #[must_use]
-    pub fn without(mut self, name: &str) -> Self {
-        self.variables.retain(|(given, _)| given != name);
-        self
-    }
-
-    /// The same in another working directory.
-    #[must_use]
-    pub fn directory(mut self, directory: &Path) -> Self {
-        self.directory = Some(directory.into());
-        self
-    }
-
-    /// The program.
-    pub fn program(&self) -> &Path {
-        &self.program
-    }
-
-    /// The same under another name of the program, a symbolic link for example.
-    #[must_use]
-    pub fn run_as(mut self, program: &Path) -> Self {
-        self.program = program.into();
-        self
-    }
-
-    /// The same, run by another program, `nsenter` for example.
-    #[must_use]
-    pub fn prefix(mut self, prefix: &[OsString]) -> Self {
-        self.prefix = prefix.to_vec();
-        self
-    }
-
-    fn command(&self) -> Command {
-        let line = [self.prefix.as_slice(), &[self.program.clone().into_os_string()], &self.arguments].concat();
-        let (program, arguments) = line.split_first().expect("a program");
-        let mut command = Command::new(program);
-        command.args(arguments).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-            .envs(std::env::vars_os().filter(|(name, _)| ["PATH", "HOME", "TMPDIR"].iter().any(|kept| name == kept)));
-        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
-        self.directory.iter().for_each(|directory| _ = command.current_dir(directory));
-        command
-    }
-
-    /// Starts a server and waits until it listens.
-    #[track_caller]
-    pub fn up(&self) -> Server {
-        match self.try_up() {
-            Ok(server) => server,
-            Err(ended) => panic!("the server did not start: {ended:?}"),
-        }
-    }
-
-    /// Starts a server; an error says how it ended instead of listening.
-    pub fn try_up(&self) -> Result<Server, Ended> {
-        let mut child = self.command().spawn().expect("the program starts");
-        let (lines, listening) = mpsc::channel();
-        let output = Output::default();
-        output.follow(child.stdout.take().expect("piped"), Some(lines));
-        output.follow(child.stderr.take().expect("piped"), None);
-        match wait_for_address(&listening) {
-            Some(address) => Ok(Server { child, address, output }),
-            None => Err(Ended { status: end(&mut child), output: output.text() }),
-        }
-    }
-
-    /// Runs a command to its end.
-    pub fn run(&self) -> Finished {
-        let mut child = self.command().spawn().expect("the program starts");
-        let (mut out, mut err) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
-        let out = thread::spawn(move || read_all(&mut out));
-        let err = thread::spawn(move || read_all(&mut err));
-        let status = wait(&mut child, DEADLINE);
-        let status = status.unwrap_or_else(|| end(&mut child));
-        let text = |thread: thread::JoinHandle<String>| thread.join().expect("a reader");
-        Finished { code: status.code(), stdout: text(out), stderr: text(err) }
-    }
-}
-
-fn read_all(stream: &mut impl Read) -> String {
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).expect("a pipe is readable");
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// A command that ran to its end.
-#[derive(Debug)]
-pub struct Finished {
-    /// The exit code; `None` after a signal.
-    pub code: Option<i32>,
-    /// Everything on standard output.
-    pub stdout: String,
-    /// Everything on standard error.
-    pub stderr: String,
-}
 
 /// How a server ended, and all it printed.
 #[derive(Debug)]
@@ -229,7 +72,7 @@ fn wait_for_address(lines: &Receiver<String>) -> Option<SocketAddr> {
     }
 }
 
-fn wait(child: &mut Child, most: Duration) -> Option<ExitStatus> {
+pub(crate) fn wait(child: &mut Child, most: Duration) -> Option<ExitStatus> {
     let until = Instant::now() + most;
     loop {
         match child.try_wait().expect("a child of ours") {
@@ -241,7 +84,7 @@ fn wait(child: &mut Child, most: Duration) -> Option<ExitStatus> {
 }
 
 /// Kills a process that may have ended already, and gives its status.
-fn end(child: &mut Child) -> ExitStatus {
+pub(crate) fn end(child: &mut Child) -> ExitStatus {
     drop(child.kill());
     child.wait().expect("a child of ours")
 }
@@ -255,6 +98,19 @@ pub struct Server {
 }
 
 impl Server {
+    /// Starts one and waits until it listens; an error says how it ended instead.
+    pub(crate) fn spawn(command: &mut Command) -> Result<Self, Ended> {
+        let mut child = command.spawn().expect("the program starts");
+        let (lines, listening) = mpsc::channel();
+        let output = Output::default();
+        output.follow(child.stdout.take().expect("piped"), Some(lines));
+        output.follow(child.stderr.take().expect("piped"), None);
+        match wait_for_address(&listening) {
+            Some(address) => Ok(Self { child, address, output }),
+            None => Err(Ended { status: end(&mut child), output: output.text() }),
+        }
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address

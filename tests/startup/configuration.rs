@@ -1,6 +1,6 @@
 //! What is wrong with the settings, wherever they come from.
 
-use delta_tests::server::{ADMIN_KEY, MASTER_KEY, Start};
+use delta_tests::start::{ADMIN_KEY, MASTER_KEY, Start};
 use serde_json::json;
 use tempfile::TempDir;
 

@@ -1,9 +1,12 @@
 //! What is wrong with the keys: what is missing is named, what was given is never repeated.
 
-use delta_tests::server::{MASTER_KEY, Start};
+use std::time::{Duration, Instant};
+
+use delta_tests::server::Server;
+use delta_tests::start::{MASTER_KEY, Start};
 use tempfile::TempDir;
 
-use crate::support::{dev, serve};
+use crate::support::{dev, has, serve, skipped};
 
 use super::{fails, failure};
 
@@ -96,4 +99,39 @@ fn a_refused_start_leaves_no_store_behind() {
     failure(&serve(&directory).without("ADMIN_KEY"), &directory);
     // A store that exists would need the key that the first start that succeeds gives it.
     serve(&directory).variable("MASTER_KEY", OTHER_KEY).up();
+}
+
+/// Starts a server as soon as the one before has let go of the store.
+fn up_in_turn(start: &Start) -> Server {
+    let until = Instant::now() + Duration::from_secs(30);
+    loop {
+        match start.try_up() {
+            Ok(server) => return server,
+            Err(ended) => assert!(ended.output.contains("open; stop it") && Instant::now() < until, "{ended:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_new_store_shows_its_key_once_to_a_terminal() {
+    if !has("script") {
+        return skipped("this needs script (util-linux) for a terminal");
+    }
+    let directory = crate::support::directory();
+    let command = format!("{} serve", serve(&directory).program().display());
+    let line = ["--quiet", "--return", "--command", &command, "/dev/null"];
+    let on_a_terminal = serve(&directory).line("script", &line);
+    let printed = |start: &Start| {
+        let server = up_in_turn(start);
+        server.admin().put("/entity/db/k", "1");
+        server.kill().output
+    };
+    let first = printed(&on_a_terminal.clone().without("MASTER_KEY"));
+    let shown = first.lines().find_map(|line| line.strip_prefix("New master key main-key-v1: "));
+    let key = shown.unwrap_or_else(|| panic!("{first}")).trim();
+    assert!(key.len() == 64 && first.matches(key).count() == 1, "{first}");
+    let again = printed(&on_a_terminal.variable("MASTER_KEY", key));
+    assert!(!again.contains(key) && !again.contains("New master key"), "{again}");
+    let server = up_in_turn(&serve(&directory).variable("MASTER_KEY", key));
+    assert_eq!(server.admin().get("/entity/db/k").expect(200).text(), "1");
 }
