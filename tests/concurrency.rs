@@ -1,7 +1,7 @@
 //! Many clients at once, and clients and servers that go away in the middle.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 use std::thread;
 
@@ -133,20 +133,36 @@ fn a_stop_waits_for_a_body_that_still_comes() {
     let directory = directory();
     let server = serve(&directory).up();
     let head = format!(
-        "PUT /entity/db/k HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ADMIN_KEY}\r\nContent-Length: 6\r\n\r\n[1,"
+        "PUT /entity/db/k HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ADMIN_KEY}\r\nContent-Length: 6\r\n\
+         Expect: 100-continue\r\n\r\n"
     );
-    let mut stream = connect(server.address()).unwrap();
-    stream.write_all(head.as_bytes()).unwrap();
-    // An answer on another connection: by now the first one was accepted, too.
-    server.admin().get("/entity/db/k").expect(404);
+    let mut stream = BufReader::new(connect(server.address()).unwrap());
+    stream.get_mut().write_all(head.as_bytes()).unwrap();
+    // The server says that it reads the body: from here on the request is in flight.
+    let mut interim = String::new();
+    while !interim.ends_with("\r\n\r\n") {
+        assert_ne!(stream.read_line(&mut interim).unwrap(), 0, "{interim}");
+    }
+    assert!(interim.starts_with("HTTP/1.1 100 Continue"), "{interim}");
+    stream.get_mut().write_all(b"[1,").unwrap();
     server.terminate();
-    while delta_tests::http::connect(server.address()).is_ok() {}
-    stream.write_all(b"2 ]").unwrap();
+    while connect(server.address()).is_ok() {}
+    stream.get_mut().write_all(b"2 ]").unwrap();
     let mut answer = String::new();
-    std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
-    assert_eq!(server.ended().status.code(), Some(0));
+    let read = stream.read_to_string(&mut answer);
+    let ended = server.ended();
+    assert!(read.is_ok() && answer.starts_with("HTTP/1.1 201"), "{read:?} {answer} {ended:?}");
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
     assert_eq!(serve(&directory).up().admin().get("/entity/db/k").expect(200).text(), "[1,2 ]");
+}
+
+#[test]
+fn a_stop_counts_from_the_moment_that_the_server_says_where_it_is() {
+    let directory = directory();
+    for _ in 0..20 {
+        let ended = serve(&directory).up().stop();
+        assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    }
 }
 
 #[test]

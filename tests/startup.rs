@@ -28,7 +28,7 @@ macro_rules! fails {
             #[test]
             fn $name() {
                 let directory = crate::support::directory();
-                let start: fn(&tempfile::TempDir) -> delta_tests::server::Start = $start;
+                let start: fn(&tempfile::TempDir) -> delta_tests::start::Start = $start;
                 assert_eq!(super::failure(&start(&directory), &directory), $line);
             }
         )*

@@ -166,6 +166,7 @@ fn built(beside: &Path) -> Result<PathBuf> {
 }
 
 fn load_by_hand(args: &LoadArgs, seconds: f64) -> Result<()> {
+    ensure!(args.connections > 0 && args.keys > 0, "--connections and --keys must be 1 or more");
     let url = Url::parse(&args.url)?;
     let body = args.put.then(|| match args.map {
         Some(count) => documents(count, args.document_bytes),

@@ -81,6 +81,7 @@ pub(crate) fn build(
         limits,
         queue: Vec::new(),
         places: HashMap::new(),
+        pointers_bytes: 0,
         root: 0,
         first_missing: None,
         meta: None,
@@ -111,6 +112,7 @@ pub(crate) struct Builder<'a> {
     limits: &'a Config,
     queue: Vec<(usize, String)>,
     places: HashMap<(usize, String), NodeId>,
+    pointers_bytes: usize,
     /// The schema's own text.
     root: usize,
     /// The first reference to a schema that is not there; the others are looked for too, so that all are asked for.
@@ -118,6 +120,8 @@ pub(crate) struct Builder<'a> {
     meta: Option<NodeId>,
 }
 
+/// The most bytes of all pointers together: boon compares each with all others.
+const POINTERS_BYTES_MAX: usize = 1 << 20;
 /// The number of a text that stands for all meta-schemas.
 const META: usize = usize::MAX;
 
@@ -186,6 +190,11 @@ impl Builder<'_> {
         if self.queue.len() >= self.limits.subschemas_max {
             let most = self.limits.subschemas_max;
             return Err(format!("reaches more subschemas than the limit of {most} (subschemas_max)"));
+        }
+        self.pointers_bytes += place.1.len();
+        if self.pointers_bytes > POINTERS_BYTES_MAX {
+            let most = POINTERS_BYTES_MAX;
+            return Err(format!("reaches subschemas whose pointers take more than the limit of {most} bytes together"));
         }
         self.queue.push(place.clone());
         self.places.insert(place, self.queue.len() - 1);

@@ -61,9 +61,14 @@ fn a_schema_has_limits_with_names() {
     let wide: Map<String, Value> = (0..9000).map(|n| (n.to_string(), json!({}))).collect();
     assert!(refused(&json!({"properties": wide})).contains("limit of 8192 (subschemas_max)"));
     let patterns: Map<String, Value> = (0..600).map(|n| (n.to_string(), json!({}))).collect();
-    assert!(refused(&json!({"patternProperties": patterns})).contains("limit of 512 (patterns_max)"));
+    assert!(refused(&json!({"patternProperties": patterns})).contains("limit of 256 (patterns_max)"));
     let ids: Vec<Value> = (0..2000).map(|n| json!({"$id": n.to_string()})).collect();
     assert!(refused(&json!({"allOf": ids})).contains("limit of 1024 $ids"));
+    let many = json!({"allOf": vec![json!({"title": "x"}); 1000]});
+    let far = (0..5).fold(many.clone(), |inner, _| json!({"properties": {"a".repeat(300): inner}}));
+    assert!(refused(&far).contains("limit of 1048576 bytes"));
+    let far = (0..40).fold(many, |inner, _| json!({"properties": {"a".repeat(300): inner}}));
+    assert!(refused(&far).contains("limit of 8192 bytes"));
 }
 
 #[test]

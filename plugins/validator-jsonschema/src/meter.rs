@@ -18,12 +18,15 @@ const APPLY_STEPS: u64 = 32;
 const FAILURE_STEPS: u64 = 128;
 /// Looking up one name.
 const NAME_STEPS: u64 = 16;
-/// Remembering one member or item as not evaluated yet.
-const UNEVALUATED_STEPS: u64 = 32;
+/// Comparing two values.
+const COMPARE_STEPS: u64 = 2;
+/// Remembering one member or item as not evaluated yet, and what it adds for each doubling of their number.
+const UNEVALUATED_STEPS: u64 = 48;
+const DOUBLING_STEPS: u64 = 16;
 /// Reading one byte of a text for a format.
 const FORMAT_STEPS: u64 = 12;
-/// Holding one part of a value against a meta-schema, which applies fewer than 64 subschemas to it.
-const META_STEPS: u64 = 64 * (APPLY_STEPS + FAILURE_STEPS);
+/// Holding one part of a value against a meta-schema, which applies about ten subschemas to it.
+const META_STEPS: u64 = 12 * (APPLY_STEPS + FAILURE_STEPS);
 /// The levels that one level of a value takes in a meta-schema, at most.
 const META_LEVELS: usize = 5;
 /// An `if` up to this many steps is evaluated to see which way it leads.
@@ -158,7 +161,7 @@ impl<'g> Meter<'g> {
         if node.assertions > 0 {
             self.fail(node.assertions, way)?;
         }
-        self.spend(node.compared)?;
+        self.spend(node.compared.saturating_mul(COMPARE_STEPS))?;
         if let Some(reference) = node.reference {
             return self.same(reference, value, way);
         }
@@ -179,8 +182,7 @@ impl<'g> Meter<'g> {
     }
 
     fn object(&mut self, node: &Node, members: &Map<String, Value>, value: &Value, way: &Way<'_>) -> Result<(), Stop> {
-        let tracked = if way.tracked { UNEVALUATED_STEPS } else { 0 };
-        self.spend(node.names_looked_up * NAME_STEPS + members.len() as u64 * (NAME_STEPS + tracked))?;
+        self.spend((node.names_looked_up + members.len() as u64) * NAME_STEPS + way.tracking(members.len()))?;
         for (name, value) in members {
             let token = Token::Member(name);
             for (price, child) in &node.pattern_properties {
@@ -208,9 +210,7 @@ impl<'g> Meter<'g> {
     }
 
     fn array(&mut self, node: &Node, items: &[Value], way: &Way<'_>) -> Result<(), Stop> {
-        if way.tracked {
-            self.spend(items.len() as u64 * UNEVALUATED_STEPS)?;
-        }
+        self.spend(way.tracking(items.len()))?;
         if node.unique_items {
             self.spend(unique::comparisons(items))?;
         }
@@ -280,6 +280,12 @@ fn levels(value: &Value) -> usize {
 impl Way<'_> {
     fn ancestors(&self) -> impl Iterator<Item = &Way<'_>> {
         std::iter::successors(Some(self), |way| way.parent)
+    }
+
+    /// What it costs to remember what was not evaluated yet.
+    fn tracking(&self, parts: usize) -> u64 {
+        let doublings = u64::from(parts.checked_ilog2().unwrap_or(0));
+        if self.tracked { parts as u64 * (UNEVALUATED_STEPS + doublings * DOUBLING_STEPS) } else { 0 }
     }
 
     /// Whether the same subschema is already being applied to the same value.

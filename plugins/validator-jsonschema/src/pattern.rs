@@ -13,12 +13,12 @@ use regex_syntax::ast::{Ast, ClassPerl, ClassPerlKind, ClassSetItem, Error, Erro
 use crate::config::Config;
 
 /// How large a whole automaton may become for the pattern to count as one that never falls back, in bytes.
-const AUTOMATON_BYTES_MAX: usize = 128 << 10;
+const AUTOMATON_BYTES_MAX: usize = 64 << 10;
 /// Steps to read one byte of a text as a regular expression, for each escape in it: boon replaces the escapes one by one
 /// and reads the text again after each.
-const READ_STEPS: u64 = 42;
+const READ_STEPS: u64 = 64;
 /// The most steps to read all patterns of one schema: about a tenth of a second.
-const READ_STEPS_MAX: u64 = 50_000_000;
+const READ_STEPS_MAX: u64 = 75_000_000;
 
 /// The patterns of one schema.
 #[derive(Debug, Default)]

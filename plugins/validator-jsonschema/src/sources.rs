@@ -19,6 +19,9 @@ use crate::dialect::{self, Position};
 /// The most `$id`s in one text: boon looks each one up among all others.
 const IDS_MAX: usize = 1024;
 
+/// The longest pointer to a subschema, in bytes: boon keeps and compares one for each.
+const POINTER_BYTES_MAX: usize = 8192;
+
 /// One text.
 #[derive(Debug)]
 pub(crate) struct Source {
@@ -220,6 +223,12 @@ fn collect(
 ) -> Result<(), String> {
     if pointer.is_empty() && !parts.contains_key("") {
         parts.insert(String::new(), Part::new(base.clone()));
+    }
+    if pointer.len() > POINTER_BYTES_MAX {
+        let place = crate::message::shortened(&pointer);
+        return Err(format!(
+            "has names that make a pointer longer than the limit of {POINTER_BYTES_MAX} bytes, {place}"
+        ));
     }
     let Value::Object(members) = schema else { return Ok(()) };
     let id = identifier(draft, members);

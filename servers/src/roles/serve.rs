@@ -36,6 +36,8 @@ pub(crate) fn run(args: ServeArgs) -> Result<()> {
 }
 
 async fn serve(config: Config, secrets: Secrets) -> Result<()> {
+    // From here on a signal ends the process in order, however early it comes.
+    let stop_signal = stop_signal()?;
     // Whatever can be refused without a store is refused before there is one.
     let admin = keys::given_admin(&config, &secrets)?;
     let validator = validator(&config)?;
@@ -53,7 +55,7 @@ async fn serve(config: Config, secrets: Secrets) -> Result<()> {
 
     let stop = CancellationToken::new();
     let served = tokio::spawn(listen::serve(listener, Rest::new(app), stop.clone()));
-    stop_signal().await?;
+    stop_signal.await;
     tracing::info!("stopping: no new connections, requests in flight have {:?}", listen::DRAIN_DEADLINE);
     stop.cancel();
     served.await??;
@@ -92,12 +94,14 @@ fn validator(config: &Config) -> Result<Arc<dyn Validator>> {
     Ok(opened.map_err(|error| plugins::hint(error, "validator", plugin))?)
 }
 
-async fn stop_signal() -> Result<()> {
+/// Ends with the first signal to stop; signals count from the moment this returns.
+fn stop_signal() -> Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
