@@ -126,6 +126,7 @@ fn compare(cli: &Cli) -> Result<Vec<Row>> {
     let beside = std::env::current_exe()?.parent().map(Path::to_path_buf).context("this program lies nowhere")?;
     let deltadb = match &cli.deltadb {
         Some(deltadb) => deltadb.clone(),
+        None if matches!(cli.command, Subject::Seal) => PathBuf::new(),
         None => built(&beside)?,
     };
     let parent = cli.dir.clone().unwrap_or_else(|| beside.join("bench-data"));

@@ -22,6 +22,9 @@ use crate::tree::{CommitError, Tree};
 /// without harm to the others.
 const INLINE_COMMIT_MAX: Duration = Duration::from_micros(200);
 
+/// Why no more writes are taken after a commit panicked.
+const CUT_SHORT: &str = "a commit was cut short";
+
 /// The waiting side.
 #[derive(Debug)]
 pub(crate) struct Committer {
@@ -54,14 +57,22 @@ impl Committer {
         if let Some(request) = self.commit_here(Request::One(demand, answer)) {
             self.queue.push(request)?;
         }
-        answered.await.unwrap_or_else(|_| Err(unknown("the commit thread ended")))
+        answered.await.unwrap_or_else(|_| Err(self.cut_short()))
     }
 
     /// Commits several writes, all or none, and answers each.
     pub(crate) async fn all(&self, demands: Vec<Demand>) -> Result<Vec<Result<()>>> {
         let (answer, answered) = oneshot::channel();
         self.queue.push(Request::All(demands, answer))?;
-        answered.await.unwrap_or_else(|_| Err(unknown("the commit thread ended")))
+        answered.await.unwrap_or_else(|_| Err(self.cut_short()))
+    }
+
+    /// The answer to a write whose commit ended without one: whoever hears it finds that no more writes are taken.
+    fn cut_short(&self) -> Error {
+        if self.queue.accepts().is_ok() {
+            self.queue.fail(CUT_SHORT.into());
+        }
+        unknown(CUT_SHORT)
     }
 
     /// Commits a request that is alone; gives it back if it is not, if the disk is slow, or if no thread is to spare.
@@ -186,7 +197,7 @@ struct SayIfPanicking(Arc<Queue>);
 impl Drop for SayIfPanicking {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.fail("a commit was cut short".into());
+            self.0.fail(CUT_SHORT.into());
         }
     }
 }

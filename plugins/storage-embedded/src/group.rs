@@ -149,3 +149,34 @@ impl Group {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use delta_core::conformance;
+    use delta_core::storage::Space;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn put(key: &'static str, seed: u64) -> Demand {
+        let object = conformance::object(seed, 10);
+        let to = Some((object.bytes().clone(), object.revision()));
+        Demand { change: Change { shelf: Shelf::Of(Space::Entities), key: key.into(), to }, expect: Expect::Anything }
+    }
+
+    #[test]
+    fn of_an_object_that_is_written_often_the_last_change_is_committed() {
+        let directory = tempfile::tempdir().unwrap();
+        let tree = Tree::open(directory.path(), &Config::new(directory.path())).unwrap();
+        let mut group = Group::default();
+        let last = put("/a", 9);
+        let revision = last.change.to.as_ref().map(|(_, revision)| revision.clone());
+        for demand in [put("/a", 1), put("/b", 2), put("/a", 3), last] {
+            group.add(&tree, Request::One(demand, oneshot::channel().0));
+        }
+        let changes: Vec<_> = group.changes().collect();
+        assert_eq!(changes.iter().map(|change| &change.key[..]).collect::<Vec<_>>(), [b"/a", b"/b"]);
+        assert_eq!(changes[0].to.as_ref().map(|(_, revision)| revision.clone()), revision);
+        assert!(!group.has_changes());
+    }
+}

@@ -83,6 +83,26 @@ fn references_reach_the_meta_schemas_and_nothing_else_outside() {
 }
 
 #[test]
+fn no_file_is_read_and_no_connection_made() {
+    let file = std::env::temp_dir().join(format!("confined-{}.json", std::process::id()));
+    std::fs::write(&file, r#"{"const": "secret"}"#).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let by_path = file.to_str().unwrap().to_owned();
+    for url in [format!("file://{by_path}"), by_path, format!("http://127.0.0.1:{port}/x")] {
+        for keyword in ["$ref", "$schema"] {
+            let error = refused(&[("a", json!({keyword: url}))]);
+            assert!(!error.contains("secret"), "{error}");
+        }
+        let schema = json!({"$schema": D2020, "allOf": [{"$dynamicRef": url}], "$id": url});
+        assert!(!compile(&[("a", schema)]).is_ok_and(|compiled| valid(&compiled, json!("secret"))));
+    }
+    assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    std::fs::remove_file(file).unwrap();
+}
+
+#[test]
 fn an_id_moves_relative_references_out_of_the_store() {
     let error = refused(&[("a", json!({"$id": "https://example.com/a", "items": {"$ref": "b"}})), ("b", json!({}))]);
     assert!(error.contains("refers to \"https://example.com/b\", and only"), "{error}");

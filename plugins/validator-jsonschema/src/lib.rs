@@ -31,6 +31,8 @@ mod message;
 mod meter;
 mod node;
 mod pattern;
+#[cfg(test)]
+mod random_tests;
 mod report;
 #[cfg(test)]
 mod report_tests;

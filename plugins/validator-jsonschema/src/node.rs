@@ -161,6 +161,10 @@ pub(crate) fn read(builder: &mut Builder<'_>, at: &Here, members: &Map<String, V
             node.reference = Some(reference);
             node.compared = members.get("const").map_or(0, unique::size);
             node.assertions = 1;
+            // boon compiles these all the same, and never applies them.
+            builder.child(at, members, "contains")?;
+            builder.child(at, members, "propertyNames")?;
+            condition(builder, at, members)?;
             return Ok(node);
         }
         node.same.push(reference);
@@ -217,13 +221,7 @@ fn same_value(
         node.same.extend(builder.list(at, members, keyword)?);
     }
     node.same.extend(builder.child(at, members, "not")?);
-    if let Some(holds) = builder.child(at, members, "if")? {
-        // A literal condition leaves only one of the two.
-        let literal = members.get("if").and_then(Value::as_bool);
-        let then = if literal == Some(false) { None } else { builder.child(at, members, "then")? };
-        let otherwise = if literal == Some(true) { None } else { builder.child(at, members, "else")? };
-        node.condition = Some(Condition { holds, then, otherwise });
-    }
+    node.condition = condition(builder, at, members)?;
     node.dependent = builder.members(at, members, "dependentSchemas")?;
     // An array of names there is no schema; a dependency on names alone applies nothing.
     if let Some(Value::Object(dependencies)) = members.get("dependencies") {
@@ -247,6 +245,15 @@ fn same_value(
         }
     }
     Ok(())
+}
+
+fn condition(builder: &mut Builder<'_>, at: &Here, members: &Map<String, Value>) -> Result<Option<Condition>, String> {
+    let Some(holds) = builder.child(at, members, "if")? else { return Ok(None) };
+    // A literal condition leaves only one of the two.
+    let literal = members.get("if").and_then(Value::as_bool);
+    let then = if literal == Some(false) { None } else { builder.child(at, members, "then")? };
+    let otherwise = if literal == Some(true) { None } else { builder.child(at, members, "else")? };
+    Ok(Some(Condition { holds, then, otherwise }))
 }
 
 fn objects(builder: &mut Builder<'_>, node: &mut Node, at: &Here, members: &Map<String, Value>) -> Result<(), String> {

@@ -152,7 +152,7 @@ impl CompiledSchema for Compiled {
 }
 
 impl Compiled {
-    fn measure(&self, document: &Value, levels_max: usize) -> Result<Measure, Stop> {
+    pub(crate) fn measure(&self, document: &Value, levels_max: usize) -> Result<Measure, Stop> {
         Meter::new(self, self.steps_max, levels_max).measure(document)
     }
 
