@@ -18,8 +18,10 @@
 //! * Alternatives that nest in themselves (`anyOf` of objects that hold the same `anyOf`) multiply the work with every
 //!   level. `if` and `then` on a discriminating property do not.
 //!
-//! Messages name properties and quote the schema; they never quote a value of the document.
+//! Messages name properties and quote the schema; they never quote a value of the document. Where a violation is of another
+//! schema of the store, its schema pointer is led by that schema's id: `name.v1#/type`.
 
+mod builder;
 mod config;
 #[cfg(test)]
 mod confined_tests;
@@ -27,12 +29,15 @@ mod dialect;
 mod graph;
 #[cfg(test)]
 mod limits_tests;
+mod loops;
 mod message;
 mod meter;
 mod node;
+mod parts;
 mod pattern;
 #[cfg(test)]
 mod random_tests;
+mod read;
 mod report;
 #[cfg(test)]
 mod report_tests;
@@ -42,6 +47,7 @@ mod stack;
 mod suite_tests;
 mod unique;
 mod validator;
+mod way;
 
 use std::sync::Arc;
 

@@ -5,24 +5,20 @@
 
 use serde_json::{Map, Value};
 
-use crate::dialect;
-use crate::graph::Graph;
-use crate::node::{Condition, Dynamic, Format, Node, NodeId};
+use crate::node::{Condition, Format, Node, NodeId};
 use crate::pattern;
 use crate::unique;
 use crate::validator::Compiled;
+use crate::way::{Token, Way};
 
 /// Applying one subschema to one value, in steps of about two nanoseconds.
-const APPLY_STEPS: u64 = 32;
+pub(crate) const APPLY_STEPS: u64 = 32;
 /// What a failure adds, its memory included: about 160 bytes that live until the check ends.
-const FAILURE_STEPS: u64 = 128;
+pub(crate) const FAILURE_STEPS: u64 = 128;
 /// Looking up one name.
 const NAME_STEPS: u64 = 16;
 /// Comparing two values.
 const COMPARE_STEPS: u64 = 2;
-/// Remembering one member or item as not evaluated yet, and what it adds for each doubling of their number.
-const UNEVALUATED_STEPS: u64 = 48;
-const DOUBLING_STEPS: u64 = 16;
 /// Reading one byte of a text for a format.
 const FORMAT_STEPS: u64 = 12;
 /// Holding one part of a value against a meta-schema, which applies about ten subschemas to it.
@@ -63,27 +59,6 @@ pub(crate) struct Meter<'g> {
     levels_max: usize,
     measure: Measure,
     named: Option<Vec<(NodeId, String)>>,
-}
-
-/// The way that led to a subschema, as boon keeps it.
-struct Way<'a> {
-    node: NodeId,
-    /// How many members and items deep the value lies.
-    depth: usize,
-    /// How many subschemas are being applied to this value.
-    chain: u64,
-    /// How many subschemas are being applied at all.
-    level: usize,
-    /// Whether somebody waits to hear what was evaluated.
-    tracked: bool,
-    token: Option<Token<'a>>,
-    parent: Option<&'a Way<'a>>,
-}
-
-#[derive(Clone, Copy)]
-enum Token<'a> {
-    Member(&'a str),
-    Item(usize),
 }
 
 impl<'g> Meter<'g> {
@@ -274,52 +249,5 @@ fn levels(value: &Value) -> usize {
         Value::Array(items) => 1 + items.iter().map(levels).max().unwrap_or(0),
         Value::Object(members) => 1 + members.values().map(levels).max().unwrap_or(0),
         _ => 0,
-    }
-}
-
-impl Way<'_> {
-    fn ancestors(&self) -> impl Iterator<Item = &Way<'_>> {
-        std::iter::successors(Some(self), |way| way.parent)
-    }
-
-    /// What it costs to remember what was not evaluated yet.
-    fn tracking(&self, parts: usize) -> u64 {
-        let doublings = u64::from(parts.checked_ilog2().unwrap_or(0));
-        if self.tracked { parts as u64 * (UNEVALUATED_STEPS + doublings * DOUBLING_STEPS) } else { 0 }
-    }
-
-    /// Whether the same subschema is already being applied to the same value.
-    fn repeats(&self) -> bool {
-        let same_value = self.ancestors().skip(1).take_while(|way| way.depth == self.depth);
-        same_value.into_iter().any(|way| way.node == self.node)
-    }
-
-    /// Where a dynamic reference leads from here: to the outermost schema on the way that offers itself.
-    fn target(&self, graph: &Graph, dynamic: &Dynamic) -> NodeId {
-        let offers = |way: &Way<'_>| {
-            let part = graph.nodes.get(graph.nodes.get(way.node)?.part)?;
-            match dynamic {
-                Dynamic::Recursive(_) => part.recursive_anchor.then_some(way.node),
-                Dynamic::Anchor(_, anchor) => part.dynamic_anchors.get(anchor.as_ref()?).copied(),
-            }
-        };
-        let target = match dynamic {
-            Dynamic::Recursive(target) | Dynamic::Anchor(target, _) => *target,
-        };
-        let follows = graph.nodes.get(target).is_some_and(|node| match dynamic {
-            Dynamic::Recursive(_) => node.recursive_anchor,
-            Dynamic::Anchor(_, anchor) => anchor.is_some() && node.dynamic_anchor == *anchor,
-        });
-        if follows { self.ancestors().filter_map(offers).last().unwrap_or(target) } else { target }
-    }
-
-    /// Where the value lies in the document.
-    fn pointer(&self) -> String {
-        let mut tokens: Vec<_> = self.ancestors().filter_map(|way| way.token).collect();
-        tokens.reverse();
-        tokens.iter().fold(String::new(), |pointer, token| match token {
-            Token::Member(name) => pointer + "/" + &dialect::escaped(name),
-            Token::Item(at) => format!("{pointer}/{at}"),
-        })
     }
 }

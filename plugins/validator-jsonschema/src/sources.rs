@@ -3,24 +3,20 @@
 //! Base addresses, `$id`, anchors and pointers are resolved here as boon resolves them, before boon sees a text: a
 //! reference that leaves the store never gets that far.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use boon::Draft;
 use delta_core::name::SchemaId;
 use delta_core::validator::{SCHEMA_BASE, SchemaLookup};
 use percent_encoding::percent_decode_str;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use url::Url;
 
 use crate::config::Config;
-use crate::dialect::{self, Position};
-
-/// The most `$id`s in one text: boon looks each one up among all others.
-const IDS_MAX: usize = 1024;
-
-/// The longest pointer to a subschema, in bytes: boon keeps and compares one for each.
-const POINTER_BYTES_MAX: usize = 8192;
+use crate::dialect;
+use crate::message;
+use crate::parts::{Part, Parts, collect};
 
 /// One text.
 #[derive(Debug)]
@@ -28,15 +24,7 @@ pub(crate) struct Source {
     pub(crate) url: Url,
     pub(crate) value: Arc<Value>,
     pub(crate) draft: Draft,
-    parts: BTreeMap<String, Part>,
-}
-
-/// A part of a text with an address of its own.
-#[derive(Debug)]
-struct Part {
-    id: Url,
-    anchors: HashMap<String, String>,
-    dynamic: BTreeSet<String>,
+    parts: Parts,
 }
 
 /// Where a reference leads.
@@ -72,7 +60,7 @@ impl<'a> Sources<'a> {
             return Err(format!("is nested deeper than the limit of {depth_max} levels (schema_depth_max)"));
         }
         let draft = self.draft(&url, &value, &mut HashSet::new())?;
-        let mut parts = BTreeMap::new();
+        let mut parts = Parts::new();
         collect(draft, &value, &url, String::new(), "", &mut parts)?;
         self.list.push(Source { url, value: Arc::new(value), draft, parts });
         Ok(self.list.len() - 1)
@@ -91,7 +79,7 @@ impl<'a> Sources<'a> {
         let Some(id) = schema_id(url) else {
             return Err(format!(
                 "refers to {}, and only schemas of the store can be referred to, as {SCHEMA_BASE}<schema id>",
-                crate::message::quoted(url.as_str())
+                message::quoted(url.as_str())
             ));
         };
         let Some(document) = (self.lookup)(&id) else {
@@ -114,7 +102,7 @@ impl<'a> Sources<'a> {
             return Ok(draft);
         }
         let unknown = || {
-            let name = crate::message::quoted(name);
+            let name = message::quoted(name);
             format!("has a $schema, {name}, that is neither draft-04, -06, -07, 2019-09 nor 2020-12 nor of the store")
         };
         let meta = Url::parse(name.split('#').next().unwrap_or_default()).map_err(|_| unknown())?;
@@ -137,7 +125,7 @@ impl<'a> Sources<'a> {
 
     /// Where a reference that stands at `pointer` leads.
     pub(crate) fn resolve(&mut self, source: usize, pointer: &str, reference: &str) -> Result<Target, String> {
-        let not_found = || format!("refers to {}, which is not there", crate::message::quoted(reference));
+        let not_found = || format!("refers to {}, which is not there", message::quoted(reference));
         let here = self.list.get(source).ok_or_else(not_found)?;
         let (address, fragment) = reference.split_once('#').unwrap_or((reference, ""));
         let fragment = percent_decode_str(fragment).decode_utf8().map_err(|_| not_found())?;
@@ -195,116 +183,6 @@ impl Source {
         let Some(part) = self.parts.get(pointer) else { return Vec::new() };
         let places = part.dynamic.iter().filter_map(|name| Some((name.clone(), part.anchors.get(name)?.clone())));
         places.collect()
-    }
-}
-
-impl Part {
-    fn new(id: Url) -> Self {
-        Self { id, anchors: HashMap::new(), dynamic: BTreeSet::new() }
-    }
-
-    fn place(&self, at: &str, fragment: &str) -> Option<String> {
-        if fragment.is_empty() || fragment.starts_with('/') {
-            return Some(format!("{at}{fragment}"));
-        }
-        self.anchors.get(fragment).cloned()
-    }
-}
-
-/// Collects the parts and anchors of a schema and of every subschema; `of` is where the part starts that it
-/// belongs to.
-fn collect(
-    draft: Draft,
-    schema: &Value,
-    base: &Url,
-    pointer: String,
-    of: &str,
-    parts: &mut BTreeMap<String, Part>,
-) -> Result<(), String> {
-    if pointer.is_empty() && !parts.contains_key("") {
-        parts.insert(String::new(), Part::new(base.clone()));
-    }
-    if pointer.len() > POINTER_BYTES_MAX {
-        let place = crate::message::shortened(&pointer);
-        return Err(format!(
-            "has names that make a pointer longer than the limit of {POINTER_BYTES_MAX} bytes, {place}"
-        ));
-    }
-    let Value::Object(members) = schema else { return Ok(()) };
-    let id = identifier(draft, members);
-    let named = match id.filter(|id| !id.is_empty()) {
-        Some(id) => Some(base.join(id).map_err(|_| format!("has an $id that is no address at {pointer:?}"))?),
-        None => None,
-    };
-    let (base, of) = match &named {
-        Some(id) => (id, pointer.as_str()),
-        None => (base, of),
-    };
-    if let Some(id) = &named {
-        let taken = parts.iter().any(|(at, part)| part.id == *id && *at != pointer);
-        if taken || parts.len() > IDS_MAX {
-            let problem = match taken {
-                true => "the $id of another part".into(),
-                false => format!("more than the limit of {IDS_MAX} $ids"),
-            };
-            return Err(format!("has {problem} at {pointer:?}"));
-        }
-        parts.insert(pointer.clone(), Part::new(id.clone()));
-    }
-    if let Some(part) = parts.get_mut(of) {
-        anchors(draft, members, &pointer, part)?;
-    }
-    for (keyword, value) in members {
-        for (token, schema) in subschemas(draft, keyword, value) {
-            collect(draft, schema, base, format!("{pointer}/{token}"), of, parts)?;
-        }
-    }
-    Ok(())
-}
-
-/// The address a schema gives itself, without its fragment; before 2019-09 a `$ref` hides it.
-fn identifier(draft: Draft, members: &Map<String, Value>) -> Option<&str> {
-    if draft < Draft::V2019_09 && members.contains_key("$ref") {
-        return None;
-    }
-    members.get(dialect::id_keyword(draft))?.as_str()?.split('#').next()
-}
-
-fn anchors(draft: Draft, members: &Map<String, Value>, pointer: &str, part: &mut Part) -> Result<(), String> {
-    let mut add = |name: &str| match part.anchors.insert(name.into(), pointer.into()) {
-        Some(other) if other != pointer => Err(format!("has the anchor {name:?} twice, at {other:?} and {pointer:?}")),
-        _ => Ok(()),
-    };
-    if draft < Draft::V2019_09 {
-        let id = members.get(dialect::id_keyword(draft)).filter(|_| !members.contains_key("$ref"));
-        let fragment =
-            id.and_then(Value::as_str).and_then(|id| id.split_once('#')).map_or("", |(_, fragment)| fragment);
-        let fragment = percent_decode_str(fragment).decode_utf8_lossy();
-        return if fragment.is_empty() || fragment.starts_with('/') { Ok(()) } else { add(&fragment) };
-    }
-    if let Some(name) = members.get("$anchor").and_then(Value::as_str) {
-        add(name)?;
-    }
-    if let Some(name) = members.get("$dynamicAnchor").and_then(Value::as_str).filter(|_| draft >= Draft::V2020_12) {
-        add(name)?;
-        part.dynamic.insert(name.into());
-    }
-    Ok(())
-}
-
-/// The subschemas at one keyword, each with the rest of its pointer.
-fn subschemas<'v>(draft: Draft, keyword: &str, value: &'v Value) -> Vec<(String, &'v Value)> {
-    let Some(position) = dialect::position(draft, keyword) else { return Vec::new() };
-    let list = matches!(position, Position::List | Position::ItselfOrList);
-    match value {
-        Value::Array(items) if list => {
-            items.iter().enumerate().map(|(at, item)| (format!("{keyword}/{at}"), item)).collect()
-        }
-        Value::Object(members) if position == Position::Members => {
-            members.iter().map(|(name, item)| (format!("{keyword}/{}", dialect::escaped(name)), item)).collect()
-        }
-        _ if matches!(position, Position::Itself | Position::ItselfOrList) => vec![(keyword.to_owned(), value)],
-        _ => Vec::new(),
     }
 }
 

@@ -24,7 +24,7 @@ use crate::stack::{self, INLINE_LEVELS, LEVELS_MAX};
 const VERDICT: &str = "delta-verdict:///";
 /// The most memory that described violations may need, in bytes; past it a document is refused without a list.
 const ERROR_BYTES_MAX: u64 = 128 << 20;
-/// The most violations of its meta-schema that a refused schema's error names.
+/// The most reasons that the error of a refused schema gives.
 const NAMED_MAX: usize = 3;
 
 /// JSON Schema by boon.
@@ -132,8 +132,9 @@ fn refused(address: &str, error: CompileError) -> Error {
     };
     let (text, start) = report::place(&url);
     let violations = report::violations(&src, &Graph::default(), "", &Value::Null, Box::new(Vec::new));
-    let shown: Vec<_> = violations.iter().take(NAMED_MAX).map(|violation| violation.message.as_str()).collect();
     let pointer = violations.first().map_or("", |violation| violation.pointer.as_str());
+    let there = violations.iter().filter(|violation| violation.pointer == pointer);
+    let shown: Vec<_> = there.take(NAMED_MAX).map(|violation| violation.message.as_str()).collect();
     refusal(&text, &format!("{start}{pointer}"), &shown.join("; "))
 }
 
