@@ -143,3 +143,11 @@ fn a_data_directory_that_is_open_to_others_keeps_the_store_closed() {
     let store = fs::metadata(root.join("store")).unwrap();
     assert_eq!(store.mode() & 0o777, 0o700);
 }
+
+#[test]
+fn a_crash_writes_no_image_of_the_memory() {
+    let server = serve(&directory()).up();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.id())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
+}

@@ -98,3 +98,15 @@ fn the_limit_is_the_operators() {
     let body = problem(&client.put("/entity/db/k", format!("\"{}\"", "x".repeat(63))), 413, "too_large");
     assert!(body["detail"].as_str().unwrap().contains("rest_max_body_size"), "{body}");
 }
+
+#[test]
+fn a_client_that_asks_first_is_refused_before_it_sends() {
+    let (_directory, server) = server();
+    for (credential, length, status) in [("wrong", 3, 401), (ADMIN_KEY, BODY_BYTES_MAX + 1, 413)] {
+        let head = format!(
+            "PUT /entity/db/k HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {credential}\r\nContent-Length: {length}\r\n\
+             Expect: 100-continue\r\n\r\n"
+        );
+        assert_eq!(server.anonymous().raw(head.as_bytes()).unwrap().status, status);
+    }
+}

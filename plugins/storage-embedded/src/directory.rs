@@ -25,14 +25,13 @@ pub(crate) struct Directory {
 impl Directory {
     /// Takes a directory, and makes it if there is none.
     pub(crate) fn take(path: &Path) -> Result<Self> {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+        let made = make_durably(path);
         if path.exists() && !path.is_dir() {
             return Err(Error::invalid("not_a_store", format!("{} is not a directory", path.display())));
         }
         made.map_err(|error| unusable(path, "make", &error))?;
-        let directory = Self { path: path.to_owned(), _lock: lock(path)? };
-        directory.refuse_foreign().map_err(|error| unusable(path, "read", &error))??;
-        Ok(directory)
+        refuse_foreign(path).map_err(|error| unusable(path, "read", &error))??;
+        Ok(Self { path: path.to_owned(), _lock: lock(path)? })
     }
 
     /// Where the tree lies.
@@ -71,24 +70,35 @@ impl Directory {
         SequenceFile::create(&self.sequence())?;
         File::open(&self.path)?.sync_all()
     }
+}
 
-    /// Refuses a directory that has other things in it and no store: a mistyped path must not fill somebody's home.
-    fn refuse_foreign(&self) -> io::Result<Result<()>> {
-        if self.tree().try_exists()? || self.sequence().try_exists()? {
-            return Ok(Ok(()));
-        }
-        for entry in fs::read_dir(&self.path)? {
-            let name = entry?.file_name();
-            if name != "lock" {
-                let (place, name) = (self.path.display(), name.display());
-                let message = format!(
-                    "the directory {place} holds {name} and no store; choose an empty one, or another --data-dir"
-                );
-                return Ok(Err(Error::invalid("not_a_store", message)));
-            }
-        }
-        Ok(Ok(()))
+/// Makes a directory, and sees to it that a power cut does not take it away again.
+fn make_durably(path: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> =
+        path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    for made in missing {
+        let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(parent.unwrap_or_else(|| Path::new(".")))?.sync_all()?;
     }
+    Ok(())
+}
+
+/// Refuses a directory that has other things in it and no store: a mistyped path must not fill somebody's home.
+fn refuse_foreign(path: &Path) -> io::Result<Result<()>> {
+    if path.join("tree").try_exists()? || path.join("sequence").try_exists()? {
+        return Ok(Ok(()));
+    }
+    for entry in fs::read_dir(path)? {
+        let name = entry?.file_name();
+        if name != "lock" {
+            let (place, name) = (path.display(), name.display());
+            let message =
+                format!("the directory {place} holds {name} and no store; choose an empty one, or another --data-dir");
+            return Ok(Err(Error::invalid("not_a_store", message)));
+        }
+    }
+    Ok(Ok(()))
 }
 
 fn lock(path: &Path) -> Result<File> {

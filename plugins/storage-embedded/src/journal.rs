@@ -73,15 +73,19 @@ pub(crate) fn survey(directory: &Path) -> io::Result<Survey> {
     Ok(Survey { last: walk.last.map(|batch| batch.number), torn })
 }
 
-/// Whether nothing was ever written to the log of a tree, whose making may have been cut short.
+/// Whether a directory holds a tree whose making may have been cut short, and nothing else: nothing was ever written to it.
 pub(crate) fn is_unused(directory: &Path) -> io::Result<bool> {
-    // The first file goes only when a second one has been begun.
-    for file in files(directory)? {
-        if file.file_stem() != Some("0".as_ref()) || !used(&file, 0)?.is_empty() {
+    for entry in fs::read_dir(directory)? {
+        let name = entry?.file_name();
+        let is_made_first = ["lock", "keyspaces", "version", "0.jnl"].iter().any(|&first| name == first);
+        if !is_made_first {
             return Ok(false);
         }
     }
-    Ok(!has_tables(directory)?)
+    // The first file of the log goes only when a second one has been begun.
+    let log = directory.join("0.jnl");
+    let is_blank = !log.try_exists()? || used(&log, 0)?.is_empty();
+    Ok(is_blank && !has_tables(directory)?)
 }
 
 /// Whether anything was moved from the log into tables. Keyspace 0 is fjall's own and has some from the beginning.

@@ -23,16 +23,14 @@ pub(crate) struct Recovered {
 
 /// Opens the store in a directory, or makes it; the error names the directory.
 pub(crate) fn open(directory: &Directory, config: &Config) -> Result<Recovered> {
-    let cannot = |error: std::io::Error| {
-        let place = directory.place();
-        Error::unavailable(format!("cannot make a store in {place}: {error}; check its owner, mode and disk"))
-    };
+    let at = |error: Error| error.context(format_args!("cannot make a store in {}", directory.place()));
+    let cannot = |error: std::io::Error| at(Error::unavailable(format!("{error}; check its owner, mode and disk")));
     if directory.has_store().map_err(cannot)? {
         return recover(directory, config);
     }
     directory.make_room().map_err(cannot)?;
     // Used as it is: a log that is opened again is no longer allocated ahead, and costs one more disk write a commit.
-    let tree = Tree::open(&directory.tree(), config)?;
+    let tree = Tree::open(&directory.tree(), config).map_err(at)?;
     directory.finish().map_err(cannot)?;
     let (sequence, number) = SequenceFile::open(&directory.sequence()).map_err(cannot)?;
     Ok(Recovered { tree, sequence, number })

@@ -1,8 +1,10 @@
 //! The settings of this plug-in: limits only, each named in the error that states it.
 
-use delta_core::document::DEPTH_MAX_CEILING;
 use delta_core::{Error, Result};
 use serde::Deserialize;
+
+/// The deepest nesting of schemas that can be configured: they are followed by recursion, on the caller's stack.
+const SCHEMA_DEPTH_CEILING: usize = 256;
 
 /// The limits on schemas and on checks.
 #[derive(Debug, Clone, Deserialize)]
@@ -52,7 +54,6 @@ impl Config {
             )),
             false => Ok(()),
         };
-        // Schemas are compiled by recursion, on a stack that holds this much.
-        ceiling("schema_depth_max", self.schema_depth_max, DEPTH_MAX_CEILING)
+        ceiling("schema_depth_max", self.schema_depth_max, SCHEMA_DEPTH_CEILING)
     }
 }

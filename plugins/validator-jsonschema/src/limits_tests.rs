@@ -151,6 +151,23 @@ fn deep_documents_and_recursive_schemas_do_not_overflow_the_stack() {
 }
 
 #[test]
+fn deep_schemas_do_not_overflow_the_stack() {
+    let compiled = std::thread::Builder::new().stack_size(MEBIBYTE).spawn(|| {
+        let deepest = Config { schema_depth_max: 256, ..Config::default() };
+        for draft in ["http://json-schema.org/draft-07/schema#", D2020] {
+            let mut schema = (0..254).fold(json!({"type": "null"}), |inner, _| json!({"not": inner}));
+            schema["$schema"] = json!(draft);
+            assert_eq!(compile_within(deepest.clone(), &schema).unwrap().check(&document(&json!(null))).unwrap(), []);
+            let mut schema = (0..127).fold(json!({"type": 1}), |inner, _| json!({"properties": {"a": inner}}));
+            schema["$schema"] = json!(draft);
+            let error = compile_within(deepest.clone(), &schema).unwrap_err();
+            assert!(error.to_string().contains("must be array, and is number"), "{error}");
+        }
+    });
+    compiled.unwrap().join().unwrap();
+}
+
+#[test]
 fn schemas_that_multiply_are_stopped() {
     let doubled =
         |n: usize| json!({"allOf": [{"$ref": format!("#/definitions/d{n}")}, {"$ref": format!("#/definitions/d{n}")}]});
@@ -268,5 +285,5 @@ fn limits_are_settings() {
     assert_eq!(compiled.check(&document(&json!([1, 2]))).unwrap(), []);
     assert!(compiled.check(&document(&json!(vec![1; 100]))).unwrap_err().to_string().contains("limit of 1000 steps"));
     let error = JsonSchema::new(Config { schema_depth_max: 10_000, ..Config::default() }).unwrap_err();
-    assert_eq!(error.to_string(), "settings of plug-in jsonschema: schema_depth_max must be at most 512");
+    assert_eq!(error.to_string(), "settings of plug-in jsonschema: schema_depth_max must be at most 256");
 }

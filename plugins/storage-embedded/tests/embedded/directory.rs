@@ -96,7 +96,17 @@ fn a_directory_with_other_things_in_it_is_refused() {
     let parent = tempfile::tempdir().unwrap();
     fs::write(parent.path().join("thesis.txt"), "text").unwrap();
     assert_refused(parent.path(), "thesis.txt");
-    assert!(!parent.path().join("tree").exists());
+    assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1, "nothing was left in it");
+}
+
+#[test]
+fn a_directory_that_only_looks_like_a_store_is_left_alone() {
+    let parent = tempfile::tempdir().unwrap();
+    let thesis = parent.path().join("tree/thesis.txt");
+    fs::create_dir(parent.path().join("tree")).unwrap();
+    fs::write(&thesis, "text").unwrap();
+    assert_refused(parent.path(), "damaged");
+    assert_eq!(fs::read(&thesis).unwrap(), b"text");
 }
 
 #[tokio::test]
