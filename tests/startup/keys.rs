@@ -118,13 +118,14 @@ fn a_new_store_shows_its_key_once_to_a_terminal() {
         return skipped("this needs script (util-linux) for a terminal");
     }
     let directory = crate::support::directory();
-    let command = format!("{} serve", serve(&directory).program().display());
+    // Without a shell in between, what ends `script` in order ends the server, too.
+    let command = format!("exec {} serve", serve(&directory).program().display());
     let line = ["--quiet", "--return", "--command", &command, "/dev/null"];
     let on_a_terminal = serve(&directory).line("script", &line);
     let printed = |start: &Start| {
         let server = up_in_turn(start);
         server.admin().put("/entity/db/k", "1");
-        server.kill().output
+        server.stop().output
     };
     let first = printed(&on_a_terminal.clone().without("MASTER_KEY"));
     let shown = first.lines().find_map(|line| line.strip_prefix("New master key main-key-v1: "));

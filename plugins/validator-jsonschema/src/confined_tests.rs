@@ -45,6 +45,14 @@ fn references_reach_schemas_of_the_store_however_they_are_written() {
 }
 
 #[test]
+fn references_reach_places_that_no_keyword_leads_to() {
+    let part = json!({"$id": "part", "items": {"$ref": "#/text"}, "text": {"type": "string"}});
+    let schema = json!({"components": {"list": part}, "$ref": "#/components/list"});
+    let compiled = compile(&[("a", schema)]).unwrap();
+    assert!(valid(&compiled, json!(["x"])) && !valid(&compiled, json!([1])));
+}
+
+#[test]
 fn references_reach_through_other_schemas_and_back() {
     let tree = json!({"properties": {"kids": {"items": {"$ref": "leaf"}}}, "required": ["kids"]});
     let leaf = json!({"anyOf": [{"type": "integer"}, {"$ref": "tree"}]});

@@ -183,6 +183,16 @@ fn schemas_that_multiply_are_stopped() {
         &json!({"$schema": D2020, "properties": {"a": {"$ref": "#"}}, "allOf": [{"properties": {"a": {"$ref": "#"}}}]}),
         &nested(64),
     );
+    // The same through references that lead to the outermost schema.
+    let through = json!({"allOf": [{"$ref": "b"}, {"$ref": "b"}]});
+    let anchor = json!({"$id": "b", "$dynamicRef": "#n", "$defs": {"n": {"$dynamicAnchor": "n"}}});
+    let outer =
+        json!({"$schema": D2020, "$dynamicAnchor": "n", "additionalProperties": through, "$defs": {"b": anchor}});
+    too_large(&outer, &nested(64));
+    let anchor = json!({"$id": "b", "$recursiveAnchor": true, "allOf": [{"$recursiveRef": "#"}]});
+    let outer =
+        json!({"$schema": D2019, "$recursiveAnchor": true, "additionalProperties": through, "$defs": {"b": anchor}});
+    too_large(&outer, &nested(64));
     let meta = json!({"$ref": "http://json-schema.org/draft-07/schema"});
     too_large(&json!({"additionalProperties": {"allOf": [meta, {"$ref": "#"}, {"$ref": "#"}]}}), &nested(64));
 }
@@ -284,6 +294,11 @@ fn limits_are_settings() {
     let compiled = compile_within(narrow, &json!({"items": {"type": "number"}})).unwrap();
     assert_eq!(compiled.check(&document(&json!([1, 2]))).unwrap(), []);
     assert!(compiled.check(&document(&json!(vec![1; 100]))).unwrap_err().to_string().contains("limit of 1000 steps"));
+    let meta = json!({"$ref": "http://json-schema.org/draft-07/schema"});
+    let narrow = Config { check_steps_max: 50_000, ..Config::default() };
+    let compiled = compile_within(narrow, &meta).unwrap();
+    assert_eq!(compiled.check(&document(&json!({"enum": [1, 2]}))).unwrap(), []);
+    assert!(compiled.check(&document(&json!({"enum": [1, 2, 3, vec![4; 100]]}))).is_err());
     let error = JsonSchema::new(Config { schema_depth_max: 10_000, ..Config::default() }).unwrap_err();
     assert_eq!(error.to_string(), "settings of plug-in jsonschema: schema_depth_max must be at most 256");
 }

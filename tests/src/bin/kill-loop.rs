@@ -34,7 +34,7 @@ fn main() -> ExitCode {
 
 fn line(report: &Report) -> String {
     format!(
-        "{} kills, {} writes acknowledged, {} unanswered applied and {} not, {} keys checked, restart at most {:.0?}",
+        "{} kills, {} writes acknowledged, {} unanswered applied and {} not, {} keys checked, restart at most {:.1?}",
         report.cycles, report.acknowledged, report.applied, report.not_applied, report.checked, report.restart_max
     )
 }

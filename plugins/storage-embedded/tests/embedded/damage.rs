@@ -9,7 +9,7 @@ use delta_core::ErrorKind;
 use delta_core::conformance;
 use delta_core::storage::{Expect, ObjectName, Storage};
 
-use crate::support::{fill, logs, name, open, verify};
+use crate::support::{fill, logs, name, open, open_with_small_buffers, verify};
 
 const COMMITS: u64 = 12;
 
@@ -20,9 +20,13 @@ struct Store {
 
 impl Store {
     async fn new() -> Self {
+        Self::with(COMMITS).await
+    }
+
+    async fn with(commits: u64) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let storage = open(directory.path()).unwrap();
-        let filled = fill(&storage, COMMITS).await;
+        let filled = fill(&storage, commits).await;
         Self { directory, filled }
     }
 
@@ -94,13 +98,71 @@ async fn a_flipped_byte_in_the_log_is_refused_or_harmless() {
 }
 
 #[tokio::test]
+async fn a_damaged_only_commit_is_refused_and_left_as_it_was_found() {
+    let store = Store::with(1).await;
+    let (log, whole) = (store.log(), store.log_bytes());
+    for at in [0, 1, 13, 40, whole.len() - 1] {
+        write_at(&log, &[whole[at] ^ 1], at as u64).unwrap();
+        store.assert_damaged(&format!("byte {at} flipped"));
+        write_at(&log, &whole[at..=at], at as u64).unwrap();
+        assert!(store.log_bytes() == whole, "what is refused is left as it was found");
+    }
+    store.assert_whole("as it was").await;
+}
+
+#[tokio::test]
+async fn a_first_commit_that_was_torn_is_dropped() {
+    let (store, other) = (Store::with(0).await, Store::with(1).await);
+    let first = other.log_bytes();
+    for torn in [1, 20, 60, first.len() - 1] {
+        write_at(&store.log(), &first[..torn], 0).unwrap();
+        drop(open(store.path()).unwrap());
+    }
+    store.assert_whole("nothing").await;
+}
+
+/// Where each commit of a log ends.
+fn ends(log: &[u8]) -> Vec<usize> {
+    log.windows(4).enumerate().filter(|(_, bytes)| bytes == b"FJL\x03").map(|(at, _)| at + 4).collect()
+}
+
+#[tokio::test]
+async fn a_commit_that_is_missing_in_the_middle_is_refused() {
+    let store = Store::new().await;
+    let (log, whole) = (store.log(), store.log_bytes());
+    let ends = ends(&whole);
+    fs::write(&log, [&whole[..ends[3]], &whole[ends[4]..]].concat()).unwrap();
+    store.assert_damaged("without the fifth commit");
+    fs::write(&log, &whole).unwrap();
+    store.assert_whole("as it was").await;
+}
+
+#[tokio::test]
+async fn a_commit_that_would_hide_behind_an_older_one_is_refused() {
+    let mut store = Store::with(1).await;
+    let storage = open(store.path()).unwrap();
+    // Over what the first commit wrote, and something after it.
+    let (overwritten, object) = (store.filled[0].0.clone(), conformance::object(7, 100));
+    storage.put(&overwritten, &object, &Expect::Anything).await.unwrap();
+    store.filled[0].1 = object.bytes().clone();
+    storage.put(&name("after"), &object, &Expect::Anything).await.unwrap();
+    drop(storage);
+    let (log, whole) = (store.log(), store.log_bytes());
+    // The rank follows the mark of the start and the number of items. No checksum covers it.
+    let rank = ends(&whole)[0] as u64 + 5;
+    write_at(&log, &[0; 8], rank).unwrap();
+    store.assert_damaged("a lower rank");
+    fs::write(&log, &whole).unwrap();
+    store.assert_whole("as it was").await;
+}
+
+#[tokio::test]
 async fn a_log_that_ends_early_is_refused() {
     let store = Store::new().await;
     let (log, whole) = (store.log(), store.log_bytes());
     let size = fs::metadata(&log).unwrap().len();
     // Some of these are between two commits, where nothing looks torn.
-    let ends: Vec<_> =
-        whole.windows(4).enumerate().filter(|(_, bytes)| bytes == b"FJL\x03").map(|(at, _)| at + 4).collect();
+    let ends = ends(&whole);
     assert_eq!(ends.len(), COMMITS as usize);
     for cut in ends.iter().take(COMMITS as usize - 1).copied().chain([0, 1, whole.len() / 2, whole.len() - 1]) {
         for pads in [false, true] {
@@ -122,8 +184,7 @@ async fn a_commit_that_was_torn_before_it_was_acknowledged_is_dropped() {
     let store = Store::new().await;
     let (log, whole) = (store.log(), store.log_bytes());
     // The next commit: the last one again, with the next rank and number.
-    let last = whole.windows(4).rposition(|bytes| bytes == b"FJL\x03").unwrap();
-    let before = whole[..last].windows(4).rposition(|bytes| bytes == b"FJL\x03").unwrap() + 4;
+    let before = ends(&whole)[COMMITS as usize - 2];
     let mut next = whole[before..].to_vec();
     next[5] += 1;
     let number = next.windows(9).position(|bytes| bytes == b"#sequence").unwrap() + 9;
@@ -184,6 +245,33 @@ async fn a_lost_number_or_tree_is_refused() {
     assert!(!store.path().join("tree").exists(), "a new store in place of a lost one");
     fs::rename(elsewhere.path().join("tree"), store.path().join("tree")).unwrap();
     store.assert_whole("as it was").await;
+}
+
+#[tokio::test]
+async fn tables_without_a_log_are_not_taken_for_an_unfinished_store() {
+    let store = Store::with(0).await;
+    let storage = open_with_small_buffers(store.path());
+    let large = conformance::object(1, 100_000);
+    for number in 0.. {
+        storage.put(&name(&format!("large{number}")), &large, &Expect::Absent).await.unwrap();
+        if tables(store.path()) > 0 {
+            break;
+        }
+        assert!(number < 1_000, "nothing is moved into tables");
+    }
+    drop(storage);
+    let kept = tables(store.path());
+    OpenOptions::new().write(true).open(store.log()).unwrap().set_len(0).unwrap();
+    fs::remove_file(store.path().join("sequence")).unwrap();
+    store.assert_damaged("only tables");
+    assert_eq!(tables(store.path()), kept);
+}
+
+/// How many tables there are, without those of the tree's own keyspace.
+fn tables(directory: &Path) -> usize {
+    let keyspaces = fs::read_dir(directory.join("tree/keyspaces")).unwrap().map(|keyspace| keyspace.unwrap().path());
+    let keyspaces = keyspaces.filter(|keyspace| !keyspace.ends_with("0"));
+    keyspaces.map(|keyspace| fs::read_dir(keyspace.join("tables")).unwrap().count()).sum()
 }
 
 #[tokio::test]

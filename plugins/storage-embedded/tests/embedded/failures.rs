@@ -7,9 +7,10 @@ use std::path::Path;
 use delta_core::ErrorKind;
 use delta_core::conformance;
 use delta_core::storage::{Expect, ObjectName, Storage};
-use delta_storage_embedded::{Config, EmbeddedStorage};
 
-use crate::support::{assert_passed, has_strace, helper_directory, name, open, run_helper, verify};
+use crate::support::{
+    assert_passed, has_strace, helper_directory, name, open, open_with_small_buffers, run_helper, verify,
+};
 
 /// How many writes are tried at most until one fails.
 const WRITES_MAX: u64 = 100;
@@ -114,17 +115,11 @@ fn move_tables(directory: &Path, from: &str, to: &str) {
     }
 }
 
-fn with_small_buffers(directory: &Path) -> EmbeddedStorage {
-    let mut config = Config::new(directory);
-    config.write_buffer_bytes = 1 << 20;
-    EmbeddedStorage::open(&config).unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn background_work_that_fails_stops_writes() {
     let parent = tempfile::tempdir().unwrap();
     let directory = parent.path().join("store");
-    let storage = with_small_buffers(&directory);
+    let storage = open_with_small_buffers(&directory);
     move_tables(&directory, "tables", "away");
     let object = conformance::object(1, 100_000);
     let mut filled = Vec::new();
@@ -142,27 +137,27 @@ async fn background_work_that_fails_stops_writes() {
     verify(&storage, &filled).await;
     drop(storage);
     move_tables(&directory, "away", "tables");
-    verify(&with_small_buffers(&directory), &filled).await;
+    verify(&open_with_small_buffers(&directory), &filled).await;
 }
 
 #[tokio::test]
 async fn background_work_that_fails_is_told_without_a_write() {
     let parent = tempfile::tempdir().unwrap();
     let directory = parent.path().join("store");
-    let storage = with_small_buffers(&directory);
+    let storage = open_with_small_buffers(&directory);
     move_tables(&directory, "tables", "away");
     // The last of these fills the buffer.
     for number in 0..11 {
         storage.put(&numbered(number), &conformance::object(1, 100_000), &Expect::Absent).await.unwrap();
     }
-    let told = async {
-        loop {
-            if let Err(error) = storage.ready().await {
-                return error;
-            }
+    let mut asked = 0;
+    let error = loop {
+        asked += 1;
+        assert!(asked < 1_000_000, "nobody noticed");
+        if let Err(error) = storage.ready().await {
+            break error;
         }
     };
-    let error = told.await;
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.to_string().contains("tables"), "{error}");
     assert!(storage.get(&numbered(10)).await.unwrap().is_some(), "reads go on");

@@ -20,6 +20,13 @@ pub(crate) fn open(directory: &Path) -> delta_core::Result<EmbeddedStorage> {
     EmbeddedStorage::open(&Config::new(directory))
 }
 
+/// The store with buffers that are soon full.
+pub(crate) fn open_with_small_buffers(directory: &Path) -> EmbeddedStorage {
+    let mut config = Config::new(directory);
+    config.write_buffer_bytes = 1 << 20;
+    EmbeddedStorage::open(&config).unwrap()
+}
+
 /// Puts objects under names that were free, and answers what was put.
 pub(crate) async fn fill(storage: &EmbeddedStorage, count: u64) -> Vec<(ObjectName, Bytes)> {
     let mut filled = Vec::new();
