@@ -58,6 +58,13 @@ pub(crate) struct Config {
     pub(crate) worker_id: Option<WriterId>,
     pub(crate) client_ttl: ConfigDuration,
     pub(crate) rest_max_body_size: usize,
+    pub(crate) header_bytes_max: usize,
+    pub(crate) connections_max: usize,
+    pub(crate) connections_per_address_max: usize,
+    pub(crate) header_deadline: ConfigDuration,
+    pub(crate) idle_deadline: ConfigDuration,
+    pub(crate) body_deadline: ConfigDuration,
+    pub(crate) request_deadline: ConfigDuration,
     pub(crate) document_depth_max: usize,
     pub(crate) batch_entities_max: usize,
     pub(crate) cache_bytes: usize,
@@ -72,6 +79,7 @@ impl Default for Config {
     fn default() -> Self {
         let limits = EngineLimits::default();
         let selected = |plugin: &str| Selected { plugin: plugin.into(), settings: Map::new() };
+        let seconds = |seconds| ConfigDuration(Duration::from_secs(seconds));
         Self {
             rest_addr: SocketAddr::from(([127, 0, 0, 1], 8080)),
             data_dir: "./delta-data".into(),
@@ -83,8 +91,15 @@ impl Default for Config {
             master_key_file: None,
             admin_key_file: None,
             worker_id: None,
-            client_ttl: ConfigDuration(Duration::from_secs(24 * 3600)),
+            client_ttl: seconds(24 * 3600),
             rest_max_body_size: 1 << 20,
+            header_bytes_max: 64 << 10,
+            connections_max: 10_000,
+            connections_per_address_max: 1_000,
+            header_deadline: seconds(10),
+            idle_deadline: seconds(75),
+            body_deadline: seconds(10),
+            request_deadline: seconds(30),
             document_depth_max: DEPTH_MAX,
             batch_entities_max: limits.batch_entities_max,
             cache_bytes: limits.cache.bytes_max,
@@ -136,13 +151,24 @@ impl Config {
             ("rest_max_body_size", self.rest_max_body_size),
             ("batch_entities_max", self.batch_entities_max),
             ("cache_bytes", self.cache_bytes),
+            ("header_bytes_max", self.header_bytes_max),
+            ("connections_max", self.connections_max),
+            ("connections_per_address_max", self.connections_per_address_max),
         ] {
             if value == 0 {
                 bail!("{field} must be more than 0");
             }
         }
-        if self.client_ttl.0.is_zero() {
-            bail!("client_ttl must be more than 0");
+        for (field, value) in [
+            ("client_ttl", self.client_ttl),
+            ("header_deadline", self.header_deadline),
+            ("idle_deadline", self.idle_deadline),
+            ("body_deadline", self.body_deadline),
+            ("request_deadline", self.request_deadline),
+        ] {
+            if value.0.is_zero() {
+                bail!("{field} must be more than 0");
+            }
         }
         Ok(())
     }

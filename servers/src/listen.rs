@@ -1,103 +1,247 @@
-//! The front door: accepts connections and serves HTTP/1.1 on each.
+//! The front door: accepts connections and serves HTTP on each, within limits.
 //!
-//! poem is the service behind it; the accept loop is ours, because poem's sets no TCP_NODELAY, spins when the process is
-//! out of file descriptors, and waits for a request's header without a deadline. Deadlines are kept by one watchdog for
-//! all connections: a timer for each request would cost as much as serving it.
+//! poem and tonic are the services behind it; the accept loop is ours, because theirs set no TCP_NODELAY, spin when the
+//! process is out of file descriptors, and wait for a request's header without a deadline. Deadlines are kept by one
+//! watchdog for all connections: a timer for each request would cost as much as serving it.
+//!
+//! One [`Front`] for the process, one [`Door`] for each port:
+//!
+//! ```ignore
+//! let front = Front::new(&config)?;
+//! let rest = front.bind(config.rest_addr, "--rest-addr").await?;
+//! let grpc = front.bind(config.grpc_addr, "--grpc-addr").await?;
+//! tokio::spawn(listen::serve_http1(rest, endpoint, stop.clone())); // an endpoint of poem's
+//! tokio::spawn(listen::serve_http2(grpc, routes, stop.clone())); // tonic::service::Routes, or any tower service
+//! ```
 
+mod activity;
+mod http1;
+#[allow(dead_code, reason = "no service is spoken to over HTTP/2 yet")]
+mod http2;
+mod limits;
+mod stream;
 mod watchdog;
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use poem::Endpoint;
-use poem::web::{LocalAddr, RemoteAddr};
+use http::uri::Scheme;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tonic::codegen::Service;
 
-use watchdog::{Activity, Watchdog, Watched};
+use crate::config::Config;
+use activity::{Activity, Deadlines};
+use http1::Http1;
+use http2::Http2;
+use limits::{ConnectionLimits, Slots};
+use stream::Watched;
+use watchdog::Watchdog;
 
 /// How long requests in flight may take once the server is told to stop.
 pub(crate) const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 /// How long to wait when the process has no file descriptor left for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often a door says that it lets nobody in.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Takes an address; the error says which one, and what to do.
-pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            anyhow!("{address} is taken by another process; stop that one or choose another --rest-addr")
-        }
-        _ => anyhow!("cannot listen on {address}: {error}; choose another --rest-addr"),
-    })
+/// What all ports of a process share: limits and deadlines.
+#[derive(Debug, Clone)]
+pub(crate) struct Front {
+    slots: Arc<Slots>,
+    deadlines: Deadlines,
+    header_bytes_max: usize,
 }
 
-/// Serves until `stop`, then lets requests in flight end within [`DRAIN_DEADLINE`].
-pub(crate) async fn serve(
+impl Front {
+    /// What the configuration says.
+    pub(crate) fn new(config: &Config) -> Self {
+        let limits = ConnectionLimits {
+            connections_max: config.connections_max,
+            connections_per_address_max: config.connections_per_address_max,
+        };
+        let deadlines = Deadlines {
+            header: config.header_deadline.0,
+            idle: config.idle_deadline.0,
+            body: config.body_deadline.0,
+            request: config.request_deadline.0,
+        };
+        Self { slots: Slots::new(limits), deadlines, header_bytes_max: config.header_bytes_max }
+    }
+
+    /// Takes an address; the error says which one, and what to do. `flag` is the one that chose it.
+    pub(crate) async fn bind(&self, address: SocketAddr, flag: &str) -> Result<Door> {
+        let listener = TcpListener::bind(address).await.map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                anyhow!("{address} is taken by another process; stop that one or choose another {flag}")
+            }
+            _ => anyhow!("cannot listen on {address}: {error}; choose another {flag}"),
+        })?;
+        Ok(Door { local: listener.local_addr()?, listener, front: self.clone() })
+    }
+}
+
+/// A port that clients can come in by.
+#[derive(Debug)]
+pub(crate) struct Door {
     listener: TcpListener,
-    endpoint: impl Endpoint<Output = poem::Response> + 'static,
+    local: SocketAddr,
+    front: Front,
+}
+
+impl Door {
+    /// Where it is, with the port that was chosen if it was to be any.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.local
+    }
+}
+
+/// The two ends of a connection.
+#[derive(Debug, Clone)]
+struct Ends {
+    local: SocketAddr,
+    remote: SocketAddr,
+    scheme: Scheme,
+}
+
+/// What is spoken on the connections of a door.
+trait Protocol: Send + Sync + 'static {
+    /// Whether several requests share a connection.
+    const MULTIPLEXED: bool;
+
+    /// Drives one connection to its end.
+    fn connection(
+        &self,
+        stream: Watched,
+        ends: Ends,
+        activity: Arc<Activity>,
+    ) -> impl Future<Output = ()> + Send + 'static;
+}
+
+/// Serves HTTP/1.1 until `stop`, then lets requests in flight end within [`DRAIN_DEADLINE`].
+pub(crate) async fn serve_http1(
+    door: Door,
+    endpoint: impl poem::Endpoint<Output = poem::Response> + 'static,
     stop: CancellationToken,
-) -> Result<()> {
-    let local = listener.local_addr()?;
-    let endpoint = Arc::new(endpoint);
-    let http = http1::Builder::new();
-    let watchdog = Watchdog::start();
+) {
+    let http = Http1::new(endpoint, door.front.header_bytes_max);
+    serve(door, http, stop).await;
+}
+
+/// Serves HTTP/2 until `stop`, then lets requests in flight end within [`DRAIN_DEADLINE`].
+///
+/// A request's extensions have tonic's `TcpConnectInfo`. An answer must *begin* within the request deadline, so that a
+/// stream of the server's may last; whoever reads a stream of the client's begins its answer first.
+#[allow(dead_code, reason = "no service is spoken to over HTTP/2 yet")]
+pub(crate) async fn serve_http2<S>(door: Door, service: S, stop: CancellationToken)
+where
+    S: Service<
+            http::Request<tonic::body::Body>,
+            Response = http::Response<tonic::body::Body>,
+            Error = Infallible,
+            Future: Send,
+        > + Clone
+        + Send
+        + Sync
+        + 'static,
+{
+    let http = Http2::new(service, door.front.header_bytes_max, door.front.deadlines.request);
+    serve(door, http, stop).await;
+}
+
+async fn serve<P: Protocol>(door: Door, protocol: P, stop: CancellationToken) {
+    let Door { listener, local, front } = door;
+    let watchdog = Watchdog::start(front.deadlines);
+    let mut complaints = Complaints::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stop.cancelled() => break,
         };
-        let (stream, peer) = match accepted {
+        let (stream, remote) = match accepted {
             Ok(accepted) => accepted,
+            // That client has gone again.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
+                complaints.say(|| tracing::warn!(%error, %local, "cannot accept a connection"));
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        // Without it a small answer waits for the client's acknowledgement of the one before.
-        let _ = stream.set_nodelay(true);
-        let activity = watchdog.activity();
-        let connection = connection(&http, stream, (local, peer), activity.clone(), endpoint.clone());
-        watchdog.watch(connection, activity);
+        let slot = match front.slots.take(remote.ip()) {
+            Ok(slot) => slot,
+            Err(full) => {
+                complaints.say(|| tracing::warn!(%remote, ?full, "a connection was turned away: {}", full.advice()));
+                continue;
+            }
+        };
+        let activity = watchdog.activity(P::MULTIPLEXED);
+        let ends = Ends { local, remote, scheme: Scheme::HTTP };
+        let connection = connection(&protocol, stream, ends, activity.clone());
+        let kept = async move {
+            connection.await;
+            drop(slot);
+        };
+        watchdog.watch(kept, activity);
     }
     drop(listener);
     if !watchdog.drain(DRAIN_DEADLINE).await {
         tracing::warn!("some requests did not end in time; their connections are cut");
     }
-    Ok(())
 }
 
 /// Drives one connection to its end.
-fn connection<E: Endpoint<Output = poem::Response> + 'static>(
-    http: &http1::Builder,
+fn connection<P: Protocol>(
+    protocol: &P,
     stream: TcpStream,
-    (local, peer): (SocketAddr, SocketAddr),
+    ends: Ends,
     activity: Arc<Activity>,
-    endpoint: Arc<E>,
 ) -> impl Future<Output = ()> + Send + 'static {
-    let (local, remote) = (LocalAddr(local.into()), RemoteAddr(peer.into()));
-    let seen = activity.clone();
-    let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
-        seen.request();
-        let (endpoint, seen) = (endpoint.clone(), seen.clone());
-        let request = (request, local.clone(), remote.clone(), http::uri::Scheme::HTTP).into();
-        async move {
-            let response = endpoint.get_response(request).await;
-            seen.response();
-            Ok::<_, Infallible>(http::Response::from(response))
+    // Without it a small answer waits for the client's acknowledgement of the one before.
+    let _ = stream.set_nodelay(true);
+    activity.open();
+    protocol.connection(Watched::new(stream, activity.clone()), ends, activity)
+}
+
+/// Drives a connection of hyper's to its end, which comes once nothing is in flight if the watchdog says so.
+async fn drive<C>(connection: C, activity: Arc<Activity>, leave: impl Fn(Pin<&mut C>))
+where
+    C: Future<Output = hyper::Result<()>>,
+{
+    let mut connection = pin!(connection);
+    let (mut listening, mut told) = (false, false);
+    let ended = poll_fn(|cx| {
+        if !listening {
+            activity.listen(cx);
+            listening = true;
         }
+        if !told && activity.is_leaving() {
+            leave(connection.as_mut());
+            told = true;
+        }
+        connection.as_mut().poll(cx)
     });
-    let connection = http.serve_connection(TokioIo::new(Watched::new(stream, activity)), service);
-    async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection ended early");
+    if let Err(error) = ended.await {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// Keeps a log readable while clients are turned away by the thousand.
+#[derive(Debug, Default)]
+struct Complaints(Option<Instant>);
+
+impl Complaints {
+    fn say(&mut self, say: impl FnOnce()) {
+        if self.0.is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL) {
+            self.0 = Some(Instant::now());
+            say();
         }
     }
 }

@@ -17,9 +17,9 @@ fn configured(directory: &TempDir, text: &str) -> Start {
 
 fails! {
     an_unknown_field_in_the_file_is_named: |directory| configured(directory, "rest_adr = \"127.0.0.1:0\"\n")
-        => "error: configuration: unknown setting \"rest_adr\"; available: rest_addr, data_dir, storage, validator, names, key_id, master_key_file, admin_key_file, worker_id, client_ttl, rest_max_body_size, document_depth_max, batch_entities_max, cache_bytes, cache_size, cache_ttl, key_index_bytes, log_format, dev";
+        => "error: configuration: unknown setting \"rest_adr\"; available: rest_addr, data_dir, storage, validator, names, key_id, master_key_file, admin_key_file, worker_id, client_ttl, rest_max_body_size, header_bytes_max, connections_max, connections_per_address_max, header_deadline, idle_deadline, body_deadline, request_deadline, document_depth_max, batch_entities_max, cache_bytes, cache_size, cache_ttl, key_index_bytes, log_format, dev";
     an_unknown_variable_is_named: |directory| serve(directory).variable("DELTADB_REST_ADR", "127.0.0.1:0")
-        => "error: configuration: unknown setting \"rest_adr\"; available: rest_addr, data_dir, storage, validator, names, key_id, master_key_file, admin_key_file, worker_id, client_ttl, rest_max_body_size, document_depth_max, batch_entities_max, cache_bytes, cache_size, cache_ttl, key_index_bytes, log_format, dev";
+        => "error: configuration: unknown setting \"rest_adr\"; available: rest_addr, data_dir, storage, validator, names, key_id, master_key_file, admin_key_file, worker_id, client_ttl, rest_max_body_size, header_bytes_max, connections_max, connections_per_address_max, header_deadline, idle_deadline, body_deadline, request_deadline, document_depth_max, batch_entities_max, cache_bytes, cache_size, cache_ttl, key_index_bytes, log_format, dev";
     an_unknown_flag_is_named: |directory| serve(directory).arg("--rest-adr=127.0.0.1:0")
         => "error: unexpected argument '--rest-adr' found; tip: a similar argument exists: '--rest-addr'; see `deltadb --help`";
     an_unknown_field_of_a_plugin_is_named: |directory| configured(directory, "[storage]\nplugin = \"embedded\"\njournal = 1\n")

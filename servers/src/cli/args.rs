@@ -115,6 +115,27 @@ pub(crate) struct ServeArgs {
     /// The largest body of a request, in bytes [default: 1048576]
     #[arg(long, value_name = "BYTES")]
     rest_max_body_size: Option<u64>,
+    /// The largest header of a request, in bytes [default: 65536]
+    #[arg(long, value_name = "BYTES")]
+    header_bytes_max: Option<u64>,
+    /// The most connections at a time, on all ports together [default: 10000]
+    #[arg(long, value_name = "COUNT")]
+    connections_max: Option<u64>,
+    /// The most connections of one address; raise it for a proxy in front [default: 1000]
+    #[arg(long, value_name = "COUNT")]
+    connections_per_address_max: Option<u64>,
+    /// How long the header of a request, or a TLS handshake, may take [default: 10s]
+    #[arg(long, value_name = "DURATION")]
+    header_deadline: Option<String>,
+    /// How long a connection may wait for its next request [default: 75s]
+    #[arg(long, value_name = "DURATION")]
+    idle_deadline: Option<String>,
+    /// How long a body may take that comes at less than 16 KiB a second [default: 10s]
+    #[arg(long, value_name = "DURATION")]
+    body_deadline: Option<String>,
+    /// How long a request may take as a whole [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    request_deadline: Option<String>,
     /// How deep a document may nest [default: 128]
     #[arg(long, value_name = "LEVELS")]
     document_depth_max: Option<u64>,
@@ -155,6 +176,13 @@ impl ServeArgs {
             ("worker_id", self.worker_id.map(Value::from)),
             ("client_ttl", self.client_ttl.map(Value::from)),
             ("rest_max_body_size", self.rest_max_body_size.map(Value::from)),
+            ("header_bytes_max", self.header_bytes_max.map(Value::from)),
+            ("connections_max", self.connections_max.map(Value::from)),
+            ("connections_per_address_max", self.connections_per_address_max.map(Value::from)),
+            ("header_deadline", self.header_deadline.map(Value::from)),
+            ("idle_deadline", self.idle_deadline.map(Value::from)),
+            ("body_deadline", self.body_deadline.map(Value::from)),
+            ("request_deadline", self.request_deadline.map(Value::from)),
             ("document_depth_max", self.document_depth_max.map(Value::from)),
             ("batch_entities_max", self.batch_entities_max.map(Value::from)),
             ("cache_bytes", self.cache_bytes.map(Value::from)),

@@ -8,6 +8,7 @@ mod methods;
 mod pages;
 mod problem;
 mod query;
+pub(crate) mod refusal;
 mod schema;
 mod session;
 mod store;

@@ -89,8 +89,8 @@ impl Problem {
         }
     }
 
-    /// The response.
-    fn response(self) -> Response {
+    /// The body; a server's own fault is logged.
+    fn body(&self) -> ProblemBody {
         let mut id = [0; 8];
         drop(delta_core::keys::fill_random(&mut id));
         let id = data_encoding::HEXLOWER.encode(&id);
@@ -103,7 +103,7 @@ impl Problem {
             false => self.error.to_string(),
         };
         let violations: Vec<_> = self.error.violations().iter().cloned().map(ViolationBody::from).collect();
-        let body = ProblemBody {
+        ProblemBody {
             kind: "about:blank".into(),
             title: self.title.into(),
             status: self.status.as_u16(),
@@ -111,11 +111,18 @@ impl Problem {
             instance: format!("urn:deltadb:request:{id}"),
             error: self.code.into(),
             violations: (!violations.is_empty()).then_some(violations),
-        };
-        let mut response = Response::builder()
-            .status(self.status)
-            .content_type("application/problem+json")
-            .body(body.to_json_string());
+        }
+    }
+
+    /// The body as JSON.
+    pub(crate) fn into_json(self) -> String {
+        self.body().to_json_string()
+    }
+
+    /// The response.
+    fn response(self) -> Response {
+        let body = self.body().to_json_string();
+        let mut response = Response::builder().status(self.status).content_type("application/problem+json").body(body);
         let headers = response.headers_mut();
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

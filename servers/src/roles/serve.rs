@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::args::ServeArgs;
 use crate::cli::print_line;
 use crate::config::Config;
+use crate::listen::Front;
 use crate::rest::{App, Rest};
 use crate::roles::store::Store;
 use crate::roles::{harden, keys, store};
@@ -41,8 +42,9 @@ async fn serve(config: Config, secrets: Secrets) -> Result<()> {
     // Whatever can be refused without a store is refused before there is one.
     let admin = keys::given_admin(&config, &secrets)?;
     let validator = validator(&config)?;
-    let listener = listen::bind(config.rest_addr).await?;
-    let address = listener.local_addr()?;
+    let front = Front::new(&config);
+    let rest = front.bind(config.rest_addr, "--rest-addr").await?;
+    let address = rest.address();
     let store = store::open(&config, &secrets).await?;
     let storage = store.storage.clone();
     let place = store.place.clone();
@@ -54,11 +56,11 @@ async fn serve(config: Config, secrets: Secrets) -> Result<()> {
     }
 
     let stop = CancellationToken::new();
-    let served = tokio::spawn(listen::serve(listener, Rest::new(app), stop.clone()));
+    let served = tokio::spawn(listen::serve_http1(rest, Rest::new(app), stop.clone()));
     stop_signal.await;
     tracing::info!("stopping: no new connections, requests in flight have {:?}", listen::DRAIN_DEADLINE);
     stop.cancel();
-    served.await??;
+    served.await?;
     storage.close().await?;
     Ok(())
 }

@@ -1,0 +1,179 @@
+//! HTTP/2 on one connection, with a tower service behind it: RPC.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::transport::server::TcpConnectInfo;
+
+use crate::listen::activity::Activity;
+use crate::listen::stream::Watched;
+use crate::listen::{Ends, Protocol, drive};
+
+/// How many requests one connection may have in flight.
+const STREAMS_MAX: u32 = 256;
+/// How many streams a client may open and reset before the connection is closed: "rapid reset", CVE-2023-44487.
+const RESET_STREAMS_MAX: usize = 20;
+/// How many streams we may have to reset for a client's mistakes before the connection is closed, CVE-2025-8671.
+const ERROR_STREAMS_MAX: usize = 1024;
+/// How often a client is asked whether it is still there.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// How long it may take to say so.
+const PING_DEADLINE: Duration = Duration::from_secs(10);
+/// How many bytes of one answer wait for a client that does not read.
+const SEND_BUFFER_BYTES_MAX: usize = 1 << 20;
+
+/// HTTP/2 with a tower service.
+#[derive(Debug)]
+pub(crate) struct Http2<S> {
+    http: http2::Builder<TokioExecutor>,
+    service: S,
+    deadline: Duration,
+}
+
+impl<S> Http2<S> {
+    /// Serves a service; a request's header may have so many bytes, and its answer must begin within the deadline.
+    pub(crate) fn new(service: S, header_bytes_max: usize, deadline: Duration) -> Self {
+        let mut http = http2::Builder::new(TokioExecutor::new());
+        http.timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS_MAX)
+            .max_pending_accept_reset_streams(RESET_STREAMS_MAX)
+            .max_local_error_reset_streams(ERROR_STREAMS_MAX)
+            .max_header_list_size(u32::try_from(header_bytes_max).unwrap_or(u32::MAX))
+            .max_send_buf_size(SEND_BUFFER_BYTES_MAX)
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_DEADLINE);
+        Self { http, service, deadline }
+    }
+}
+
+impl<S> Protocol for Http2<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    const MULTIPLEXED: bool = true;
+
+    fn connection(
+        &self,
+        stream: Watched,
+        ends: Ends,
+        activity: Arc<Activity>,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let (service, seen, deadline) = (self.service.clone(), activity.clone(), self.deadline);
+        let info = TcpConnectInfo { local_addr: Some(ends.local), remote_addr: Some(ends.remote) };
+        let service = service_fn(move |request: Request<Incoming>| {
+            let in_flight = InFlight::new(seen.clone());
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(info.clone());
+            let mut service = service.clone();
+            async move {
+                let answer = async {
+                    poll_fn(|cx| service.poll_ready(cx)).await?;
+                    service.call(request).await
+                };
+                let response = match tokio::time::timeout(deadline, answer).await {
+                    Ok(response) => response?,
+                    Err(_) => Status::deadline_exceeded(
+                        "the server did not answer in time (request_deadline); a write may or may not have happened",
+                    )
+                    .into_http(),
+                };
+                Ok::<_, Infallible>(response.map(|body| Answer { body, _in_flight: in_flight }))
+            }
+        });
+        let connection = self.http.serve_connection(TokioIo::new(stream), service);
+        drive(connection, activity, |connection| connection.graceful_shutdown())
+    }
+}
+
+/// A request, until its answer has been written or given up.
+struct InFlight(Arc<Activity>);
+
+impl InFlight {
+    fn new(activity: Arc<Activity>) -> Self {
+        activity.stream_opened();
+        Self(activity)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.stream_ended();
+    }
+}
+
+/// The body of an answer.
+struct Answer {
+    body: Body,
+    _in_flight: InFlight,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use tokio_util::sync::CancellationToken;
+    use tonic::service::Routes;
+    use tonic::transport::Endpoint;
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_client::HealthClient;
+
+    use crate::config::Config;
+    use crate::listen::{Front, serve_http2};
+
+    /// A door with a health service behind it, and what stops it.
+    async fn open() -> (String, CancellationToken, tokio::task::JoinHandle<()>) {
+        let front = Front::new(&Config::load(None, BTreeMap::new()).unwrap());
+        let door = front.bind("127.0.0.1:0".parse().unwrap(), "--grpc-addr").await.unwrap();
+        let address = format!("http://{}", door.address());
+        let (_, health) = tonic_health::server::health_reporter();
+        let stop = CancellationToken::new();
+        let served = tokio::spawn(serve_http2(door, Routes::new(health), stop.clone()));
+        (address, stop, served)
+    }
+
+    #[tokio::test]
+    async fn a_tonic_service_answers_calls_and_streams_and_drains() {
+        let (address, stop, served) = open().await;
+        let channel = Endpoint::from_shared(address.clone()).unwrap().connect().await.unwrap();
+        let mut client = HealthClient::new(channel);
+        let request = || HealthCheckRequest { service: String::new() };
+        assert_eq!(client.check(request()).await.unwrap().into_inner().status, 1);
+        let mut watching = client.watch(request()).await.unwrap().into_inner();
+        assert_eq!(watching.message().await.unwrap().unwrap().status, 1);
+        drop(watching);
+        stop.cancel();
+        served.await.unwrap();
+        assert!(Endpoint::from_shared(address).unwrap().connect().await.is_err());
+    }
+}

@@ -1,0 +1,138 @@
+//! A connection's bytes: what they say about its activity, and an end that lets the client read its answer.
+
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::listen::activity::{Activity, Phase};
+
+/// How much of what a client still sends after its answer is read and thrown away.
+const LINGER_BYTES_MAX: usize = 16 << 20;
+/// How much of it is read at a time.
+const LINGER_CHUNK_BYTES: usize = 16 << 10;
+
+/// What bytes go over.
+pub(crate) type Transport = TcpStream;
+
+/// A stream that keeps its connection's record.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    stream: Transport,
+    activity: Arc<Activity>,
+    /// What is left of an answer of ours that takes the place of hyper's own.
+    refusal: Option<Bytes>,
+    /// How much was thrown away; `None` before the writing side was closed.
+    lingered: Option<usize>,
+}
+
+impl Watched {
+    /// A stream and its record.
+    pub(crate) fn new(stream: Transport, activity: Arc<Activity>) -> Self {
+        Self { stream, activity, refusal: None, lingered: None }
+    }
+
+    /// Writes our answer in the place of hyper's, which knows nothing but a status.
+    ///
+    /// What is written while no request is being served is hyper's answer to one it could not parse.
+    fn poll_refuse(&mut self, cx: &mut Context<'_>, theirs: &[u8]) -> Poll<io::Result<()>> {
+        let ours = self.refusal.get_or_insert_with(|| crate::rest::refusal::malformed(theirs));
+        while ours.has_remaining() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, ours))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            ours.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn refuses(&self) -> bool {
+        !self.activity.is_multiplexed() && matches!(self.activity.phase(), Phase::Idle | Phase::Header)
+    }
+
+    /// Reads until the client has closed its side: data that arrives at a closed socket resets the connection, and the
+    /// client may lose the answer with it.
+    fn poll_linger(&mut self, cx: &mut Context<'_>, mut lingered: usize) -> Poll<()> {
+        let mut chunk = [MaybeUninit::uninit(); LINGER_CHUNK_BYTES];
+        while lingered < LINGER_BYTES_MAX {
+            let mut buffer = ReadBuf::uninit(&mut chunk);
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => lingered += buffer.filled().len(),
+                _ => break,
+            }
+            self.lingered = Some(lingered);
+        }
+        Poll::Ready(())
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        if let (Poll::Ready(Ok(())), came @ 1..) = (&read, buffer.filled().len() - before) {
+            this.activity.received(came);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.refuses() {
+            return this.poll_refuse(cx, bytes).map_ok(|()| bytes.len());
+        }
+        Pin::new(&mut this.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.stream).poll_flush(cx);
+        if let Poll::Ready(Ok(())) = flushed {
+            this.activity.sent();
+        }
+        flushed
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let lingered = match this.lingered {
+            Some(lingered) => lingered,
+            None => {
+                ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+                this.activity.linger();
+                *this.lingered.insert(0)
+            }
+        };
+        if this.activity.is_multiplexed() {
+            return Poll::Ready(Ok(()));
+        }
+        this.poll_linger(cx, lingered).map(Ok)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.refuses() {
+            let first = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| slice);
+            let all = slices.iter().map(|slice| slice.len()).sum();
+            return this.poll_refuse(cx, first).map_ok(|()| all);
+        }
+        Pin::new(&mut this.stream).poll_write_vectored(cx, slices)
+    }
+}
