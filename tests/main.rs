@@ -23,6 +23,8 @@ mod plugins;
 #[cfg(test)]
 mod rotation;
 #[cfg(test)]
+mod schemathesis;
+#[cfg(test)]
 mod seeds;
 #[cfg(test)]
 mod startup;

@@ -12,6 +12,7 @@
 pub mod http;
 pub mod kill_loop;
 pub mod namespace;
+pub mod packages;
 pub mod random;
 pub mod server;
 pub mod start;

@@ -16,6 +16,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crate::rest::body::{AnyJson, Documents, JsonBody, RawJson, name};
 use crate::rest::caller::Caller;
+use crate::rest::param::{Demanded, Named};
 use crate::rest::problem::Problem;
 use crate::rest::{App, Tag};
 
@@ -117,9 +118,9 @@ impl EntityApi {
         &self,
         app: Data<&Arc<App>>,
         caller: Caller,
-        database: Path<String>,
+        database: Path<Named<DatabaseName>>,
         /// The schema to check the documents against, instead of the one called like the database.
-        schema_id: Query<Option<String>>,
+        schema_id: Query<Option<Named<SchemaId>>>,
         body: JsonBody<Documents>,
     ) -> std::result::Result<MapResponse, Problem> {
         let database: DatabaseName = name(&database.0)?;
@@ -139,9 +140,9 @@ impl EntityApi {
         &self,
         app: Data<&Arc<App>>,
         caller: Caller,
-        database: Path<String>,
+        database: Path<Named<DatabaseName>>,
         /// The entity's key.
-        key: Query<Option<String>>,
+        key: Query<Demanded<EntityKey>>,
     ) -> std::result::Result<GetResponse, Problem> {
         let id = query_id(&database.0, key.0.as_deref())?;
         Ok(got(app.entities.get(&caller.0, &id).await?))
@@ -153,9 +154,9 @@ impl EntityApi {
         &self,
         app: Data<&Arc<App>>,
         caller: Caller,
-        database: Path<String>,
+        database: Path<Named<DatabaseName>>,
         /// The entity's key.
-        key: Query<Option<String>>,
+        key: Query<Demanded<EntityKey>>,
     ) -> std::result::Result<Json<Status>, Problem> {
         let id = query_id(&database.0, key.0.as_deref())?;
         app.entities.delete(&caller.0, &id, &Precondition::None).await?;
@@ -168,8 +169,8 @@ impl EntityApi {
         &self,
         app: Data<&Arc<App>>,
         caller: Caller,
-        database: Path<String>,
-        key: Path<String>,
+        database: Path<Named<DatabaseName>>,
+        key: Path<Named<EntityKey>>,
     ) -> std::result::Result<GetResponse, Problem> {
         let id = EntityId::new(name(&database.0)?, name(&key.0)?);
         Ok(got(app.entities.get(&caller.0, &id).await?))
@@ -183,10 +184,10 @@ impl EntityApi {
         &self,
         app: Data<&Arc<App>>,
         caller: Caller,
-        database: Path<String>,
-        key: Path<String>,
+        database: Path<Named<DatabaseName>>,
+        key: Path<Named<EntityKey>>,
         /// The schema to check the document against, instead of the one called like the database.
-        schema_id: Query<Option<String>>,
+        schema_id: Query<Option<Named<SchemaId>>>,
         body: JsonBody<AnyJson>,
     ) -> std::result::Result<PutResponse, Problem> {
         let id = EntityId::new(name(&database.0)?, name(&key.0)?);

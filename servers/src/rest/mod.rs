@@ -6,6 +6,7 @@ mod entity;
 mod health;
 mod methods;
 mod pages;
+mod param;
 mod problem;
 mod query;
 pub(crate) mod refusal;

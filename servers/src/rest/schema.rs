@@ -12,6 +12,7 @@ use poem_openapi::{ApiResponse, OpenApi};
 use crate::rest::body::{AnyJson, JsonBody, RawJson, name};
 use crate::rest::caller::Caller;
 use crate::rest::entity::Status;
+use crate::rest::param::Named;
 use crate::rest::problem::Problem;
 use crate::rest::{App, Tag};
 
@@ -37,7 +38,7 @@ impl SchemaApi {
 
     /// Read a schema
     #[oai(path = "/schema/:id", method = "get", operation_id = "getSchema")]
-    async fn get(&self, app: Data<&Arc<App>>, id: Path<String>) -> Result<SchemaResponse, Problem> {
+    async fn get(&self, app: Data<&Arc<App>>, id: Path<Named<SchemaId>>) -> Result<SchemaResponse, Problem> {
         let id: SchemaId = name(&id.0)?;
         let schema = app.engine.schemas().get(&id).await?;
         Ok(SchemaResponse::Schema(RawJson(schema.source.bytes().clone())))
@@ -52,7 +53,7 @@ impl SchemaApi {
         &self,
         app: Data<&Arc<App>>,
         caller: Caller,
-        id: Path<String>,
+        id: Path<Named<SchemaId>>,
         body: JsonBody<AnyJson>,
     ) -> Result<Json<Status>, Problem> {
         let id: SchemaId = name(&id.0)?;
@@ -66,7 +67,12 @@ impl SchemaApi {
     ///
     /// Documents that were checked against it stay as they are.
     #[oai(path = "/schema/:id", method = "delete", operation_id = "deleteSchema")]
-    async fn delete(&self, app: Data<&Arc<App>>, caller: Caller, id: Path<String>) -> Result<Json<Status>, Problem> {
+    async fn delete(
+        &self,
+        app: Data<&Arc<App>>,
+        caller: Caller,
+        id: Path<Named<SchemaId>>,
+    ) -> Result<Json<Status>, Problem> {
         let id: SchemaId = name(&id.0)?;
         app.engine.schemas().delete(&caller.0, &id).await?;
         Ok(Status::ok())

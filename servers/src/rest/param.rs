@@ -1,0 +1,128 @@
+//! Names among a request's parameters: what they may be stands in the document, and a handler parses them, so that an
+//! error has a code of ours and comes after the question who is asking.
+
+use std::borrow::Cow;
+use std::marker::PhantomData;
+use std::ops::Deref;
+
+use delta_core::name::{DatabaseName, ENTITY_KEY_BYTES_MAX, EntityKey, NAME_BYTES_MAX, SchemaId};
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
+use poem_openapi::types::{ParseFromParameter, ParseResult, Type};
+
+/// What a name may be, as a regular expression that is the same in ECMA 262, Python and Rust.
+pub(crate) trait Described: Send + Sync {
+    const PATTERN: &'static str;
+    const LENGTH_MAX: usize;
+}
+
+/// Letters, digits and three signs, not starting with a dot.
+const PLAIN: &str = "^[A-Za-z0-9_-][A-Za-z0-9._-]*$";
+
+impl Described for DatabaseName {
+    const PATTERN: &'static str = PLAIN;
+    const LENGTH_MAX: usize = NAME_BYTES_MAX;
+}
+
+impl Described for SchemaId {
+    const PATTERN: &'static str = PLAIN;
+    const LENGTH_MAX: usize = NAME_BYTES_MAX;
+}
+
+impl Described for EntityKey {
+    /// No slashes, no control characters, and no dot after a dot.
+    const PATTERN: &'static str = r"^\.?([^./\\\x00-\x1f\x7f-\x9f]\.?)*$";
+    /// Characters are never more than bytes, which is what the limit counts.
+    const LENGTH_MAX: usize = ENTITY_KEY_BYTES_MAX;
+}
+
+/// The text of a parameter that ought to be a `T`.
+#[derive(Debug)]
+pub(crate) struct Named<T>(String, PhantomData<fn() -> T>);
+
+impl<T> Deref for Named<T> {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+fn schema<T: Described>() -> MetaSchemaRef {
+    MetaSchemaRef::Inline(Box::new(MetaSchema {
+        min_length: Some(1),
+        max_length: Some(T::LENGTH_MAX),
+        pattern: Some(T::PATTERN.to_owned()),
+        ..MetaSchema::new("string")
+    }))
+}
+
+impl<T: Described> Type for Named<T> {
+    const IS_REQUIRED: bool = true;
+    type RawValueType = Self;
+    type RawElementValueType = Self;
+
+    fn name() -> Cow<'static, str> {
+        "string".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        schema::<T>()
+    }
+
+    fn as_raw_value(&self) -> Option<&Self> {
+        Some(self)
+    }
+
+    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+        Box::new(std::iter::once(self))
+    }
+}
+
+impl<T: Described> ParseFromParameter for Named<T> {
+    fn parse_from_parameter(value: &str) -> ParseResult<Self> {
+        Ok(Self(value.to_owned(), PhantomData))
+    }
+}
+
+/// A parameter that the document demands, and whose absence the handler answers.
+#[derive(Debug)]
+pub(crate) struct Demanded<T>(Option<Named<T>>);
+
+impl<T> Demanded<T> {
+    /// The text, where the parameter was given.
+    pub(crate) fn as_deref(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+}
+
+impl<T: Described> Type for Demanded<T> {
+    const IS_REQUIRED: bool = true;
+    type RawValueType = Self;
+    type RawElementValueType = Self;
+
+    fn name() -> Cow<'static, str> {
+        "string".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        schema::<T>()
+    }
+
+    fn as_raw_value(&self) -> Option<&Self> {
+        Some(self)
+    }
+
+    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+        Box::new(std::iter::once(self))
+    }
+}
+
+impl<T: Described> ParseFromParameter for Demanded<T> {
+    fn parse_from_parameter(value: &str) -> ParseResult<Self> {
+        Ok(Self(Some(Named(value.to_owned(), PhantomData))))
+    }
+
+    fn parse_from_parameters<I: IntoIterator<Item = A>, A: AsRef<str>>(iter: I) -> ParseResult<Self> {
+        let given = iter.into_iter().next();
+        Ok(Self(given.map(|value| Named(value.as_ref().to_owned(), PhantomData))))
+    }
+}
