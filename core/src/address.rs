@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use std::sync::LazyLock;
 
+use crate::cursor::Cursors;
 use crate::error::{Error, Result};
 use crate::keyring::{StoreId, expand};
 use crate::keys::Secret;
@@ -48,6 +49,7 @@ pub struct Names {
     store: StoreId,
     siv_key: Secret<64>,
     tag_key: Hmac<Sha256>,
+    cursors: Cursors,
 }
 
 impl Names {
@@ -57,12 +59,18 @@ impl Names {
             .map_err(|_| Error::internal("the name key is too short"))?;
         let tag_key: Secret<32> = expand(&key, &[b"ddb1/tag"]);
         let tag_key = Hmac::new_from_slice(tag_key.expose()).map_err(|_| Error::internal("no HMAC key"))?;
-        Ok(Self { mode, store, siv_key: expand(&key, &[b"ddb1/siv"]), tag_key })
+        let cursors = Cursors::new(expand(&key, &[b"ddb1/cursor"]));
+        Ok(Self { mode, store, siv_key: expand(&key, &[b"ddb1/siv"]), tag_key, cursors })
     }
 
     /// How entities are named at rest.
     pub fn mode(&self) -> NameMode {
         self.mode
+    }
+
+    /// Seals the places in listings, which are keys.
+    pub fn cursors(&self) -> &Cursors {
+        &self.cursors
     }
 
     /// Where an entity lies.

@@ -7,14 +7,16 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lru::LruCache;
 
 use crate::clock::Timestamp;
+use crate::document::Document;
 use crate::entities::Entity;
 use crate::name::EntityId;
+use crate::seal::Meta;
 use crate::storage::Revision;
 
 /// How many shards a large cache has, so that threads seldom wait for each other.
@@ -42,10 +44,19 @@ impl Default for CacheLimits {
 /// A cached entity and the state of the storage it stands for.
 #[derive(Debug, Clone)]
 pub struct Cached {
-    /// The entity.
-    pub entity: Entity,
+    /// The document, byte for byte as it was written.
+    pub document: Document,
+    /// What its header says.
+    pub meta: Arc<Meta>,
     /// The revision that the storage had it under.
     pub revision: Revision,
+}
+
+impl Cached {
+    /// What a client gets of it.
+    pub fn into_entity(self) -> Entity {
+        Entity { document: self.document, etag: self.meta.etag(), updated: self.meta.updated }
+    }
 }
 
 /// What a cache did so far.
@@ -226,7 +237,7 @@ impl Shard {
 
     fn insert(&mut self, id: EntityId, cached: Cached, expires: Option<Timestamp>) {
         let texts = id.key.as_str().len() + id.database.as_str().len();
-        let bytes = cached.entity.document.bytes().len() + texts + ENTRY_OVERHEAD_BYTES;
+        let bytes = cached.document.bytes().len() + texts + ENTRY_OVERHEAD_BYTES;
         self.remove(&id);
         if bytes > self.bytes_max {
             return;

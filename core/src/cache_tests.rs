@@ -9,11 +9,11 @@ use crate::document::Document;
 fn cached(version: u64, body_bytes: usize) -> Cached {
     let meta = Arc::new(conformance::meta(version));
     let revision = Revision::new(version.to_le_bytes().to_vec());
-    Cached { entity: Entity { document: Document::trusted(vec![b'1'; body_bytes].into()), meta }, revision }
+    Cached { document: Document::trusted(vec![b'1'; body_bytes].into()), meta, revision }
 }
 
 fn version(cache: &Cache, id: &EntityId) -> Option<u64> {
-    cache.get(id, Timestamp(0)).map(|cached| cached.entity.meta.version)
+    cache.get(id, Timestamp(0)).map(|cached| cached.meta.version)
 }
 
 fn id(key: &str) -> EntityId {

@@ -4,28 +4,38 @@
 //! compare-and-swap; memory only remembers. The surprise: a write that has started runs to its end in a task of its own,
 //! whether or not the client still waits.
 
+mod dropping;
 mod writing;
 
 use std::future::Future;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::stream::{self, StreamExt, TryStreamExt};
 
-use crate::address::Names;
 use crate::auth::{Permission, Principal};
 use crate::cache::{Cache, CacheLimits, CacheStats, Cached};
 use crate::clock::Clock;
+use crate::databases::{Databases, Settings};
 use crate::document::Document;
-use crate::entities::{BATCH_ENTITIES_MAX, Entities, Entity, ListQuery, Page, Precondition, PutOptions, Written};
-use crate::error::{Error, Result};
+use crate::entities::{
+    BATCH_BYTES_MAX, BATCH_ENTITIES_MAX, Entities, Entity, KeyMeta, ListQuery, ListedKey, Page, Precondition,
+    PutOptions, Written,
+};
+use crate::error::{Error, ErrorKind, Result};
 use crate::index::{KEY_INDEX_BYTES_MAX, KeyIndex};
 use crate::name::{DatabaseName, EntityId, EntityKey, SchemaId};
-use crate::schemas::Schemas;
-use crate::seal::Sealer;
-use crate::storage::Storage;
+use crate::records::Records;
+use crate::schemas::{Applicable, Schemas};
+use crate::seal::{self, Sealer};
+use crate::storage::{Space, Storage};
 use crate::turns::Turns;
+use crate::validator::Validator;
 
 use writing::Change;
+
+/// How many entities or heads of one request are read from the storage at the same time.
+const READS_AT_ONCE: usize = 32;
 
 /// What an engine may use.
 #[derive(Debug, Clone, Copy)]
@@ -34,8 +44,10 @@ pub struct EngineLimits {
     pub cache: CacheLimits,
     /// Memory for the ordered keys of all databases, in bytes.
     pub key_index_bytes_max: usize,
-    /// Entities in one batch.
+    /// Entities in one batch, written or read.
     pub batch_entities_max: usize,
+    /// Bytes of documents that one read of many answers.
+    pub batch_bytes_max: usize,
 }
 
 impl Default for EngineLimits {
@@ -44,6 +56,7 @@ impl Default for EngineLimits {
             cache: CacheLimits::default(),
             key_index_bytes_max: KEY_INDEX_BYTES_MAX,
             batch_entities_max: BATCH_ENTITIES_MAX,
+            batch_bytes_max: BATCH_BYTES_MAX,
         }
     }
 }
@@ -57,6 +70,7 @@ struct Inner {
     storage: Arc<dyn Storage>,
     sealer: Arc<Sealer>,
     schemas: Arc<Schemas>,
+    databases: Arc<Databases>,
     clock: Arc<dyn Clock>,
     cache: Cache,
     index: KeyIndex,
@@ -69,14 +83,16 @@ impl Engine {
     pub fn new(
         storage: Arc<dyn Storage>,
         sealer: Arc<Sealer>,
-        names: Arc<Names>,
-        schemas: Arc<Schemas>,
+        validator: Arc<dyn Validator>,
         clock: Arc<dyn Clock>,
         limits: EngineLimits,
     ) -> Self {
-        let index = KeyIndex::new(storage.clone(), names, limits.key_index_bytes_max);
+        let schemas = Arc::new(Schemas::new(storage.clone(), validator));
+        let records = Records::new(storage.clone(), sealer.clone(), clock.clone(), Space::Databases);
+        let databases = Arc::new(Databases::new(records, schemas.clone(), clock.clone()));
+        let index = KeyIndex::new(storage.clone(), sealer.names().clone(), limits.key_index_bytes_max);
         let cache = Cache::new(limits.cache);
-        Self(Arc::new(Inner { storage, sealer, schemas, clock, cache, index, turns: Turns::new(), limits }))
+        Self(Arc::new(Inner { storage, sealer, schemas, databases, clock, cache, index, turns: Turns::new(), limits }))
     }
 
     /// What the cache did so far.
@@ -87,6 +103,11 @@ impl Engine {
     /// The schemas that documents are checked against.
     pub fn schemas(&self) -> &Schemas {
         &self.0.schemas
+    }
+
+    /// The settings of databases.
+    pub fn databases(&self) -> &Databases {
+        &self.0.databases
     }
 
     /// Whether reads and writes can be expected to work now; the error says why not.
@@ -107,13 +128,14 @@ impl Engine {
 impl Entities for Engine {
     async fn get(&self, who: &Principal, id: &EntityId) -> Result<Entity> {
         who.require(Permission::Read, &id.database)?;
+        self.0.databases.usable(&id.database).await?;
         let found = self.0.read(id).await?;
         found.ok_or_else(|| Error::not_found(format!("there is no entity {} in database {}", id.key, id.database)))
     }
 
     async fn put(&self, who: &Principal, id: &EntityId, document: Document, options: &PutOptions) -> Result<Written> {
         who.require(Permission::Write, &id.database)?;
-        let schema = self.0.schemas.applicable(&id.database, options.schema.as_ref()).await?;
+        let schema = self.0.applicable(&id.database, options.schema.as_ref()).await?;
         if let Some(schema) = &schema {
             schema.check(&document)?;
         }
@@ -132,7 +154,7 @@ impl Entities for Engine {
     ) -> Result<Vec<Result<Written>>> {
         who.require(Permission::Write, database)?;
         self.0.check_batch(&documents)?;
-        let schema = self.0.schemas.applicable(database, schema).await?;
+        let schema = self.0.applicable(database, schema).await?;
         if let Some(schema) = &schema {
             schema.check_all(&documents)?;
         }
@@ -148,26 +170,104 @@ impl Entities for Engine {
         Ok(Self::to_its_end(write).await?.is_some())
     }
 
+    async fn get_many(
+        &self,
+        who: &Principal,
+        database: &DatabaseName,
+        keys: &[EntityKey],
+    ) -> Result<Vec<Option<Entity>>> {
+        who.require(Permission::Read, database)?;
+        self.0.databases.usable(database).await?;
+        self.0.read_many(database, keys).await
+    }
+
     async fn list(&self, who: &Principal, database: &DatabaseName, query: &ListQuery) -> Result<Page> {
         who.require(Permission::Read, database)?;
-        self.0.index.list(database, query).await
+        self.0.databases.usable(database).await?;
+        let page = self.0.index.list(database, query).await?;
+        if query.metadata { self.0.with_metadata(database, page).await } else { Ok(page) }
     }
 
     async fn databases(&self, who: &Principal) -> Result<Vec<DatabaseName>> {
         who.require_somewhere(Permission::Read)?;
-        let all = self.0.index.databases().await?;
-        Ok(all.into_iter().filter(|database| who.may(Permission::Read, database)).collect())
+        let mut readable = self.0.index.databases().await?;
+        readable.retain(|database| who.may(Permission::Read, database));
+        let mut usable = Vec::with_capacity(readable.len());
+        for database in readable {
+            match self.0.databases.usable(&database).await {
+                Ok(_) => usable.push(database),
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(usable)
     }
 }
 
 impl Inner {
+    /// The schema that applies to a write that a request makes in a database.
+    async fn applicable(&self, database: &DatabaseName, named: Option<&SchemaId>) -> Result<Option<Applicable>> {
+        let record = self.databases.usable(database).await?;
+        let none = Settings::default();
+        let settings = record.as_ref().map_or(&none, |record| &record.settings);
+        self.schemas.applicable(database, settings, named).await
+    }
+
     async fn read(&self, id: &EntityId) -> Result<Option<Entity>> {
         let now = self.clock.now();
         let found = match self.cache.get(id, now) {
-            Some(cached) if self.is_current(id, &cached).await? => Some(cached.entity),
+            Some(cached) if self.is_current(id, &cached).await? => Some(cached),
             _ => self.fetch(id).await?,
         };
-        Ok(found.filter(|entity| entity.meta.expires.is_none_or(|expires| expires > now)))
+        let living = found.filter(|cached| cached.meta.expires.is_none_or(|expires| expires > now));
+        Ok(living.map(Cached::into_entity))
+    }
+
+    /// Many entities, in order, and no more bytes of them at once than the limit and what is just being read.
+    async fn read_many(&self, database: &DatabaseName, keys: &[EntityKey]) -> Result<Vec<Option<Entity>>> {
+        let most = self.limits.batch_entities_max;
+        if keys.is_empty() {
+            return Err(Error::invalid("bad_json", "no key was asked for; name at least one"));
+        }
+        if keys.len() > most {
+            let message = format!("{} keys in one request, and {most} are allowed; ask for fewer", keys.len());
+            return Err(Error::too_large(message));
+        }
+        let reads: Vec<_> = keys.iter().map(|key| self.read_one(database, key)).collect();
+        let mut reads = stream::iter(reads).buffered(READS_AT_ONCE);
+        let (mut found, mut bytes) = (Vec::with_capacity(keys.len()), 0);
+        while let Some(entity) = reads.try_next().await? {
+            bytes += entity.as_ref().map_or(0, |entity: &Entity| entity.document.bytes().len());
+            if bytes > self.limits.batch_bytes_max {
+                let message =
+                    format!("the documents have more than {} bytes; ask for fewer", self.limits.batch_bytes_max);
+                return Err(Error::too_large(message));
+            }
+            found.push(entity);
+        }
+        Ok(found)
+    }
+
+    async fn read_one(&self, database: &DatabaseName, key: &EntityKey) -> Result<Option<Entity>> {
+        self.read(&EntityId::new(database.clone(), key.clone())).await.map_err(|error| error.context(key))
+    }
+
+    /// The same page with what each object's header says; a key that was deleted meanwhile is left out.
+    async fn with_metadata(&self, database: &DatabaseName, mut page: Page) -> Result<Page> {
+        let heads: Vec<_> = page.items.into_iter().map(|item| self.head_of(database, item)).collect();
+        let read: Vec<Option<_>> = stream::iter(heads).buffered(READS_AT_ONCE).try_collect().await?;
+        page.items = read.into_iter().flatten().collect();
+        Ok(page)
+    }
+
+    async fn head_of(&self, database: &DatabaseName, item: ListedKey) -> Result<Option<ListedKey>> {
+        let id = EntityId::new(database.clone(), item.key);
+        let Some(head) = self.storage.head(&self.sealer.names().entity(&id).object).await? else { return Ok(None) };
+        let meta = seal::peek(&head.start).map_err(|error| error.context(&id.key))?;
+        let living = !meta.tombstone;
+        let (etag, size_bytes) = (meta.etag(), head.size_bytes);
+        let meta = KeyMeta { etag, updated: meta.updated, schema: meta.schema.map(|(id, _)| id) };
+        Ok(living.then_some(ListedKey { key: id.key, size_bytes, meta: Some(meta) }))
     }
 
     /// Whether a cached document may be served: always where this process owns the store, else if the storage says so.
@@ -183,14 +283,14 @@ impl Inner {
         Ok(same)
     }
 
-    async fn fetch(&self, id: &EntityId) -> Result<Option<Entity>> {
+    async fn fetch(&self, id: &EntityId) -> Result<Option<Cached>> {
         let address = self.sealer.names().entity(id);
         let ticket = self.cache.ticket(id);
         let Some(stored) = self.storage.get(&address.object).await? else { return Ok(None) };
         let opened = self.sealer.open(id, &address, &stored.bytes)?;
         let Some(document) = opened.document else { return Ok(None) };
-        let entity = Entity { document, meta: Arc::new(opened.meta) };
-        ticket.redeem(Cached { entity: entity.clone(), revision: stored.revision }, self.clock.now());
-        Ok(Some(entity))
+        let cached = Cached { document, meta: Arc::new(opened.meta), revision: stored.revision };
+        ticket.redeem(cached.clone(), self.clock.now());
+        Ok(Some(cached))
     }
 }

@@ -4,11 +4,12 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use crate::auth::Principal;
+use crate::clock::Timestamp;
+use crate::cursor::Cursor;
 use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::{DatabaseName, EntityId, EntityKey, SchemaId};
@@ -18,6 +19,8 @@ use crate::seal::Meta;
 pub const BATCH_ENTITIES_MAX: usize = 1_000;
 /// The most keys that one page of a listing holds.
 pub const PAGE_KEYS_MAX: usize = 1_000;
+/// The most bytes of documents that one [`Entities::get_many`] answers.
+pub const BATCH_BYTES_MAX: usize = 16 << 20;
 
 /// Which write an answer stands for: `"<version>-<8 bytes of its write id>"`, quotes included (RFC 9110, section 8.8.3).
 ///
@@ -29,6 +32,11 @@ pub struct ETag {
 }
 
 impl ETag {
+    /// The version of the entity, counted from 1 in each of its lives.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
     /// The tag as a header carries it. Put together by hand: the formatter takes ten times as long, on every read.
     pub fn to_text(&self) -> String {
         let mut text = String::with_capacity(40);
@@ -70,13 +78,15 @@ impl Meta {
     }
 }
 
-/// A document and what is known about its version.
+/// A document and which version of its entity it is.
 #[derive(Debug, Clone)]
 pub struct Entity {
     /// The document, byte for byte as it was written.
     pub document: Document,
     /// The version.
-    pub meta: Arc<Meta>,
+    pub etag: ETag,
+    /// When this version was written; a skin may round it down to the second.
+    pub updated: Timestamp,
 }
 
 /// What must hold for a write to happen (RFC 9110, section 13).
@@ -95,13 +105,13 @@ pub enum Precondition {
 
 impl Precondition {
     /// Refuses with `PreconditionFailed` unless the condition holds for what was found.
-    pub fn check(&self, found: Option<&Meta>) -> Result<()> {
+    pub fn check(&self, found: Option<ETag>) -> Result<()> {
         let (holds, wanted) = match self {
             Self::None => (true, ""),
             Self::Absent => (found.is_none(), "the entity exists already"),
             Self::Exists => (found.is_some(), "the entity does not exist"),
             Self::Matches(tags) => (
-                found.is_some_and(|meta| tags.contains(&meta.etag())),
+                found.is_some_and(|etag| tags.contains(&etag)),
                 "the entity is not the version that If-Match names; read it again",
             ),
         };
@@ -119,10 +129,12 @@ pub struct PutOptions {
 }
 
 /// What a write did.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
     /// The version that is now current.
-    pub meta: Arc<Meta>,
+    pub etag: ETag,
+    /// When it was written; a skin may round it down to the second.
+    pub updated: Timestamp,
     /// Whether there was nothing before.
     pub created: bool,
 }
@@ -132,16 +144,29 @@ pub struct Written {
 pub struct ListQuery {
     /// Only keys that begin with this.
     pub prefix: String,
-    /// Only keys after this one.
-    pub after: Option<EntityKey>,
+    /// Where the page before ended; a cursor counts only for the database and prefix it was given for.
+    pub cursor: Option<Cursor>,
     /// At most so many keys, and never more than [`PAGE_KEYS_MAX`].
     pub limit: usize,
+    /// Whether each key comes with what its object's header says, which costs a read for each.
+    pub metadata: bool,
 }
 
 impl Default for ListQuery {
     fn default() -> Self {
-        Self { prefix: String::new(), after: None, limit: PAGE_KEYS_MAX }
+        Self { prefix: String::new(), cursor: None, limit: PAGE_KEYS_MAX, metadata: false }
     }
+}
+
+/// What the header of an entity's object says. Only opening the object proves it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyMeta {
+    /// The version.
+    pub etag: ETag,
+    /// When it was written.
+    pub updated: Timestamp,
+    /// The schema that its document was checked against.
+    pub schema: Option<SchemaId>,
 }
 
 /// One key of a listing.
@@ -151,6 +176,8 @@ pub struct ListedKey {
     pub key: EntityKey,
     /// The size of the sealed object in bytes.
     pub size_bytes: u64,
+    /// What its header says, where the query asked for it.
+    pub meta: Option<KeyMeta>,
 }
 
 /// One page of a listing.
@@ -158,8 +185,8 @@ pub struct ListedKey {
 pub struct Page {
     /// The keys, in ascending order of their bytes.
     pub items: Vec<ListedKey>,
-    /// Whether there are keys after the last one.
-    pub more: bool,
+    /// Where the next page begins, if there are more keys.
+    pub next: Option<Cursor>,
 }
 
 /// What a client can do. Every sentence here is a test in [`crate::conformance::entities`].
@@ -186,7 +213,17 @@ pub trait Entities: fmt::Debug + Send + Sync + 'static {
     /// Removes an entity, and says whether there was one; without a precondition, removing nothing succeeds. Needs write.
     async fn delete(&self, who: &Principal, id: &EntityId, precondition: &Precondition) -> Result<bool>;
 
-    /// A page of the keys of a database, in order; an unknown database has none. Needs read.
+    /// Many entities of one database, in the order they are asked for; `None` for one that does not exist. No key or too
+    /// many are refused, and so is an answer of more than [`BATCH_BYTES_MAX`] bytes. Needs read.
+    async fn get_many(
+        &self,
+        who: &Principal,
+        database: &DatabaseName,
+        keys: &[EntityKey],
+    ) -> Result<Vec<Option<Entity>>>;
+
+    /// A page of the keys of a database, in order; an unknown database has none. A key that is there all the while is on
+    /// exactly one page, whatever is written between the pages. Needs read.
     async fn list(&self, who: &Principal, database: &DatabaseName, query: &ListQuery) -> Result<Page>;
 
     /// The databases that hold entities and that the caller may read, in order.

@@ -4,6 +4,7 @@
 //! for a person. HTTP and gRPC statuses are not decided here: the server maps kinds in one table.
 //! A message never holds a document, a credential or key material.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -78,7 +79,7 @@ pub struct Error(Box<Inner>);
 
 struct Inner {
     kind: ErrorKind,
-    code: &'static str,
+    code: Cow<'static, str>,
     message: String,
     violations: Vec<Violation>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -87,7 +88,17 @@ struct Inner {
 impl Error {
     /// An error of a kind, under the kind's own code.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, code: kind.code(), message: message.into(), violations: Vec::new(), source: None }))
+        Self::from_wire(kind, kind.code(), message, Vec::new())
+    }
+
+    /// The error that a client was told of, as it was told.
+    pub fn from_wire(
+        kind: ErrorKind,
+        code: impl Into<Cow<'static, str>>,
+        message: impl Into<String>,
+        violations: Vec<Violation>,
+    ) -> Self {
+        Self(Box::new(Inner { kind, code: code.into(), message: message.into(), violations, source: None }))
     }
 
     /// The request is wrong; `code` says how.
@@ -140,7 +151,7 @@ impl Error {
     /// The same error under another code.
     #[must_use]
     pub fn with_code(mut self, code: &'static str) -> Self {
-        self.0.code = code;
+        self.0.code = code.into();
         self
     }
 
@@ -164,8 +175,8 @@ impl Error {
     }
 
     /// The stable code that clients match on.
-    pub fn code(&self) -> &'static str {
-        self.0.code
+    pub fn code(&self) -> &str {
+        &self.0.code
     }
 
     /// Every violation of a schema, empty for other errors.

@@ -87,10 +87,17 @@ impl KeyIndex {
     /// A page of the keys of a database.
     pub async fn list(&self, database: &DatabaseName, query: &ListQuery) -> Result<Page> {
         let group = self.names.group(database);
-        self.with(&group, |databases| {
-            databases.get(database).map_or_else(|| Ok(Page::default()), |keys| page(keys, query))
-        })
-        .await?
+        let cursors = self.names.cursors();
+        let after = query.cursor.as_ref().map(|cursor| cursors.open(database, &query.prefix, cursor)).transpose()?;
+        let (items, more) = self
+            .with(&group, |databases| match databases.get(database) {
+                Some(keys) => page(keys, query, after.as_ref()),
+                None => Ok((Vec::new(), false)),
+            })
+            .await??;
+        let last = items.last().filter(|_| more);
+        let next = last.map(|last| cursors.seal(database, &query.prefix, &last.key));
+        Ok(Page { items, next })
     }
 
     /// Every database that holds entities, in order.
@@ -228,20 +235,25 @@ fn apply(databases: &mut Databases, id: &EntityId, size_bytes: Option<u64>) -> (
     }
 }
 
-fn page(keys: &BTreeMap<Box<str>, u64>, query: &ListQuery) -> Result<Page> {
-    let start = match &query.after {
-        Some(after) if after.as_str() >= query.prefix.as_str() => Bound::Excluded(after.as_str()),
-        _ => Bound::Included(query.prefix.as_str()),
+/// The keys of one page, and whether there are more behind them.
+fn page(
+    keys: &BTreeMap<Box<str>, u64>,
+    query: &ListQuery,
+    after: Option<&EntityKey>,
+) -> Result<(Vec<ListedKey>, bool)> {
+    let prefix = query.prefix.as_str();
+    let start = match after {
+        Some(after) if after.as_str() >= prefix => Bound::Excluded(after.as_str()),
+        _ => Bound::Included(prefix),
     };
-    let limit = query.limit.min(PAGE_KEYS_MAX);
-    let mut rest =
-        keys.range::<str, _>((start, Bound::Unbounded)).take_while(|(key, _)| key.starts_with(query.prefix.as_str()));
+    let limit = query.limit.clamp(1, PAGE_KEYS_MAX);
+    let mut rest = keys.range::<str, _>((start, Bound::Unbounded)).take_while(|(key, _)| key.starts_with(prefix));
     let items = rest
         .by_ref()
         .take(limit)
-        .map(|(key, size_bytes)| Ok(ListedKey { key: EntityKey::parse(key)?, size_bytes: *size_bytes }))
+        .map(|(key, size_bytes)| Ok(ListedKey { key: EntityKey::parse(key)?, size_bytes: *size_bytes, meta: None }))
         .collect::<Result<Vec<_>>>()?;
-    Ok(Page { items, more: rest.next().is_some() })
+    Ok((items, rest.next().is_some()))
 }
 
 #[cfg(test)]

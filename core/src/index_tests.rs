@@ -5,12 +5,14 @@ use crate::conformance;
 use crate::storage::Expect;
 
 fn query(prefix: &str, after: Option<&str>, limit: usize) -> ListQuery {
-    ListQuery { prefix: prefix.into(), after: after.map(|key| EntityKey::parse(key).unwrap()), limit }
+    let db = DatabaseName::parse("db").unwrap();
+    let cursor = after.map(|key| conformance::names().cursors().seal(&db, prefix, &EntityKey::parse(key).unwrap()));
+    ListQuery { prefix: prefix.into(), cursor, limit, metadata: false }
 }
 
 async fn keys(index: &KeyIndex, database: &str, query: &ListQuery) -> (Vec<String>, bool) {
     let page = index.list(&DatabaseName::parse(database).unwrap(), query).await.unwrap();
-    (page.items.into_iter().map(|item| item.key.to_string()).collect(), page.more)
+    (page.items.into_iter().map(|item| item.key.to_string()).collect(), page.next.is_some())
 }
 
 async fn filled(bytes_max: usize) -> (Arc<dyn Storage>, KeyIndex) {

@@ -14,6 +14,7 @@ use lru::LruCache;
 
 use crate::address::schema_name;
 use crate::auth::Principal;
+use crate::databases::Settings;
 use crate::document::{DEPTH_MAX_CEILING, Document};
 use crate::error::{Error, ErrorKind, Result, Violation};
 use crate::name::{DatabaseName, EntityKey, SchemaId};
@@ -110,24 +111,52 @@ impl Schemas {
         }
     }
 
-    /// The schema that applies to documents of a database: the one that the request names, else the one called like the
-    /// database, else none. A named one that does not exist is refused.
-    pub async fn applicable(&self, database: &DatabaseName, named: Option<&SchemaId>) -> Result<Option<Applicable>> {
-        let id = match named {
-            Some(id) => id.clone(),
-            None => SchemaId::parse(database.as_str())?,
+    /// The schema that applies to documents of a database: the one it is bound to, else the one that the request names,
+    /// else the one called like the database, else none, which its settings may refuse.
+    pub async fn applicable(
+        &self,
+        database: &DatabaseName,
+        settings: &Settings,
+        named: Option<&SchemaId>,
+    ) -> Result<Option<Applicable>> {
+        if let (Some(bound), Some(named)) = (&settings.schema_id, named)
+            && bound != named
+        {
+            let message = format!("database {database} is bound to schema {bound}; do not name another");
+            return Err(Error::invalid("schema_mismatch", message));
+        }
+        let found = match settings.schema_id.as_ref().or(named) {
+            Some(id) => Some((id.clone(), self.named(id).await?)),
+            None => {
+                let id = SchemaId::parse(database.as_str())?;
+                self.current(&id).await?.map(|schema| (id, schema))
+            }
         };
-        match (self.current(&id).await?, named) {
-            (Some(schema), _) => {
+        match found {
+            Some((id, schema)) => {
                 let compiled = self.compiled(&id, &schema).await?;
                 Ok(Some(Applicable { id, version: schema.version, compiled }))
             }
-            (None, None) => Ok(None),
-            (None, Some(_)) => {
-                let message = format!("there is no schema {id}; create it with PUT /schema/{id}");
-                Err(Error::invalid("unknown_schema", message))
+            None if settings.require_schema => {
+                let message =
+                    format!("database {database} takes only documents with a schema; name one with schema_id");
+                Err(Error::invalid("schema_required", message))
             }
+            None => Ok(None),
         }
+    }
+
+    /// A schema that somebody refers to; it is their fault if it does not exist.
+    pub(crate) async fn named(&self, id: &SchemaId) -> Result<Arc<Schema>> {
+        self.current(id).await?.ok_or_else(|| {
+            Error::invalid("unknown_schema", format!("there is no schema {id}; create it with PUT /schema/{id}"))
+        })
+    }
+
+    /// What in a document does not match a schema, or `NotFound`; nothing is written.
+    pub async fn validate(&self, id: &SchemaId, document: &Document) -> Result<Vec<Violation>> {
+        let schema = self.get(id).await?;
+        self.compiled(id, &schema).await?.check(document)
     }
 
     /// The current text of a schema, or `NotFound`.
@@ -163,7 +192,8 @@ impl Schemas {
     }
 
     /// Removes a schema, or `NotFound`; its versions stay, since documents name them. Needs the right to write schemas.
-    pub async fn delete(&self, who: &Principal, id: &SchemaId) -> Result<()> {
+    /// Whether a database is bound to it is asked by [`crate::databases::Databases::delete_schema`].
+    pub(crate) async fn delete(&self, who: &Principal, id: &SchemaId) -> Result<()> {
         who.require_schema_write()?;
         let _turn = self.writing.lock().await;
         for _ in 0..ATTEMPTS_MAX {

@@ -120,7 +120,7 @@ impl Sealer {
     }
 
     /// The names of the store.
-    pub fn names(&self) -> &Names {
+    pub fn names(&self) -> &Arc<Names> {
         &self.names
     }
 

@@ -41,6 +41,13 @@ impl Turns {
         guards
     }
 
+    /// Waits until every turn that is taken now has been given back.
+    pub(crate) async fn pass(&self) {
+        for turn in &self.turns {
+            drop(turn.lock().await);
+        }
+    }
+
     #[expect(clippy::cast_possible_truncation, reason = "any bits of the hash will do")]
     fn slot(&self, id: &EntityId) -> usize {
         self.hasher.hash_one(id) as usize % TURNS

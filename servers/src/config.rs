@@ -180,7 +180,12 @@ impl Config {
             entries_max: self.cache_size,
             ttl: (!self.cache_ttl.0.is_zero()).then_some(self.cache_ttl.0),
         };
-        EngineLimits { cache, key_index_bytes_max: self.key_index_bytes, batch_entities_max: self.batch_entities_max }
+        EngineLimits {
+            cache,
+            key_index_bytes_max: self.key_index_bytes,
+            batch_entities_max: self.batch_entities_max,
+            ..EngineLimits::default()
+        }
     }
 
     /// The name this process signs its writes with: as given, else the host's.

@@ -3,6 +3,7 @@
 //! A distribution with plug-ins of its own links them and calls [`run`]:
 //! `use my_plugin as _; fn main() -> std::process::ExitCode { delta_server::run() }`.
 
+mod app;
 mod cli;
 mod config;
 mod duration;

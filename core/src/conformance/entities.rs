@@ -1,11 +1,15 @@
 //! [`Entities`](crate::entities::Entities) as tests. A fixture is an async function that gives an empty store in which one
 //! schema, [`SCHEMA_ID`], holds [`SCHEMA`].
 
+use std::any::Any;
 use std::collections::BTreeSet;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::auth::{Action, Permission, Principal, Scope};
+use crate::clock::Timestamp;
 use crate::conformance::id;
+use crate::cursor::Cursor;
 use crate::document::{DEPTH_MAX, Document};
 use crate::entities::{Entities, ListQuery, Precondition, PutOptions};
 use crate::error::{ErrorKind, Result};
@@ -16,8 +20,33 @@ pub const SCHEMA_ID: &str = "checked";
 /// Its text.
 pub const SCHEMA: &str = r#"{"type":"object","required":["n"],"properties":{"n":{"type":"integer"}}}"#;
 
-/// What a fixture gives.
-pub type Subject = Arc<dyn Entities>;
+/// What a fixture gives: something to test, and what must outlive it, a directory or a process for example.
+#[derive(Clone)]
+pub struct Subject(
+    Arc<dyn Entities>,
+    #[expect(dead_code, reason = "held for its end")] Option<Arc<dyn Any + Send + Sync>>,
+);
+
+impl Subject {
+    /// Something to test.
+    pub fn new(entities: impl Entities) -> Self {
+        Self(Arc::new(entities), None)
+    }
+
+    /// The same, and what is to be dropped after it.
+    #[must_use]
+    pub fn keeping(self, kept: impl Any + Send + Sync) -> Self {
+        Self(self.0, Some(Arc::new(kept)))
+    }
+}
+
+impl Deref for Subject {
+    type Target = dyn Entities;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
 
 /// Expands to one test for each sentence of the trait's documentation.
 #[macro_export]
@@ -37,7 +66,10 @@ macro_rules! conformance_entities {
             a_batch_with_one_bad_document_writes_none
             a_batch_has_limits
             removing_says_whether_there_was_one
+            many_are_got_in_order_and_missing_ones_marked
             listings_are_ordered_and_paged
+            pages_stay_right_while_keys_come_and_go
+            a_listing_tells_versions_when_asked
             databases_are_listed_while_they_hold_something
             each_operation_needs_its_permission
             a_reader_never_sees_an_older_version
@@ -82,9 +114,13 @@ async fn get(entities: &Subject, at: &str) -> Result<String> {
     Ok(String::from_utf8(entity.document.bytes().to_vec()).unwrap())
 }
 
-async fn keys(entities: &Subject, query: &ListQuery) -> (Vec<String>, bool) {
+async fn keys(entities: &Subject, query: &ListQuery) -> (Vec<String>, Option<Cursor>) {
     let page = entities.list(&Principal::admin(), &database("db"), query).await.unwrap();
-    (page.items.iter().map(|item| item.key.to_string()).collect(), page.more)
+    (page.items.iter().map(|item| item.key.to_string()).collect(), page.next)
+}
+
+fn with_metadata() -> ListQuery {
+    ListQuery { metadata: true, ..ListQuery::default() }
 }
 
 /// "The entity" as it was put.
@@ -96,7 +132,7 @@ pub async fn what_was_put_is_got_byte_for_byte(entities: Subject) {
         assert_eq!(get(&entities, at).await.unwrap(), text);
     }
     let entity = entities.get(&Principal::admin(), &id("db", "a")).await.unwrap();
-    assert_eq!((entity.meta.version, entity.meta.schema.clone()), (1, None));
+    assert_eq!(entity.etag.version(), 1);
 }
 
 /// "Or `NotFound`."
@@ -111,16 +147,16 @@ pub async fn nothing_there_is_not_found(entities: Subject) {
 /// "Versions count up by one."
 pub async fn versions_count_up_by_one_and_tags_differ(entities: Subject) {
     let mut tags = BTreeSet::new();
-    let mut before = 0;
+    let mut before = Timestamp(0);
     for version in 1..=5 {
         let written = put(&entities, "a", "{}").await;
-        assert_eq!((written.meta.version, written.created), (version, version == 1));
-        assert!(written.meta.updated.0 > before);
-        before = written.meta.updated.0;
-        tags.insert(written.meta.etag().to_string());
+        assert_eq!((written.etag.version(), written.created), (version, version == 1));
+        assert!(written.updated >= before);
+        before = written.updated;
+        tags.insert(written.etag.to_string());
         let read = entities.get(&Principal::admin(), &id("db", "a")).await.unwrap();
-        assert_eq!(read.meta.etag(), written.meta.etag());
-        assert_eq!(read.meta.created, written.meta.created);
+        assert_eq!(read.etag, written.etag);
+        assert_eq!(read.updated.seconds(), written.updated.seconds());
     }
     assert_eq!(tags.len(), 5);
 }
@@ -131,8 +167,8 @@ pub async fn a_recreated_entity_has_another_tag(entities: Subject) {
     entities.delete(&Principal::admin(), &id("db", "a"), &Precondition::None).await.unwrap();
     let second = put(&entities, "a", "1").await;
     assert!(second.created);
-    assert_ne!(first.meta.etag(), second.meta.etag());
-    let stale = when(Precondition::Matches(vec![first.meta.etag()]));
+    assert_ne!(first.etag, second.etag);
+    let stale = when(Precondition::Matches(vec![first.etag]));
     let error = entities.put(&Principal::admin(), &id("db", "a"), document("2"), &stale).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PreconditionFailed);
 }
@@ -148,7 +184,9 @@ pub async fn a_document_that_breaks_its_schema_is_not_written(entities: Subject)
         assert_eq!(error.violations()[0].keyword, "type");
         assert_eq!(entities.get(&who, &at).await.unwrap_err().kind(), ErrorKind::NotFound);
         let written = entities.put(&who, &at, document("{\"n\":1}"), &options).await.unwrap();
-        assert_eq!(written.meta.schema, Some((SchemaId::parse(SCHEMA_ID).unwrap(), 1)));
+        assert_eq!(written.etag.version(), 1);
+        let page = entities.list(&who, &at.database, &with_metadata()).await.unwrap();
+        assert_eq!(page.items[0].meta.as_ref().unwrap().schema, Some(SchemaId::parse(SCHEMA_ID).unwrap()));
         assert!(entities.put(&who, &at, document("{}"), &options).await.is_err());
         assert_eq!(entities.get(&who, &at).await.unwrap().document, document("{\"n\":1}"));
     }
@@ -169,9 +207,9 @@ pub async fn preconditions_hold_or_nothing_happens(entities: Subject) {
     let put_when = async |text: &str, precondition| entities.put(&who, &at, document(text), &when(precondition)).await;
     let refused = |result: Result<_>| assert_eq!(result.unwrap_err().kind(), ErrorKind::PreconditionFailed);
     refused(put_when("1", Precondition::Exists).await);
-    let first = put_when("1", Precondition::Absent).await.unwrap().meta.etag();
+    let first = put_when("1", Precondition::Absent).await.unwrap().etag;
     refused(put_when("2", Precondition::Absent).await);
-    let second = put_when("2", Precondition::Matches(vec![first])).await.unwrap().meta.etag();
+    let second = put_when("2", Precondition::Matches(vec![first])).await.unwrap().etag;
     refused(put_when("3", Precondition::Matches(vec![first])).await);
     assert_eq!(get(&entities, "a").await.unwrap(), "2");
     let stale = entities.delete(&who, &at, &Precondition::Matches(vec![first])).await;
@@ -183,7 +221,7 @@ pub async fn preconditions_hold_or_nothing_happens(entities: Subject) {
 
 /// Exactly one of many writers that expect the same wins.
 pub async fn concurrent_conditional_writers_have_one_winner(entities: Subject) {
-    let mut tag = put(&entities, "a", "0").await.meta.etag();
+    let mut tag = put(&entities, "a", "0").await.etag;
     for round in 0..20 {
         let writers = (0..8).map(|n| {
             let (entities, options) = (entities.clone(), when(Precondition::Matches(vec![tag])));
@@ -194,7 +232,7 @@ pub async fn concurrent_conditional_writers_have_one_winner(entities: Subject) {
         let mut won = Vec::new();
         for writer in writers.collect::<Vec<_>>() {
             match writer.await.unwrap() {
-                Ok(written) => won.push(written.meta.etag()),
+                Ok(written) => won.push(written.etag),
                 Err(error) => assert_eq!(error.kind(), ErrorKind::PreconditionFailed),
             }
         }
@@ -210,7 +248,7 @@ pub async fn concurrent_unconditional_writers_skip_no_version(entities: Subject)
         tokio::spawn(async move {
             let mut versions = Vec::new();
             for round in 0..10 {
-                versions.push(put(&entities, "a", &format!("{}", n * 100 + round)).await.meta.version);
+                versions.push(put(&entities, "a", &format!("{}", n * 100 + round)).await.etag.version());
             }
             versions
         })
@@ -229,7 +267,7 @@ pub async fn a_batch_is_written_as_a_whole(entities: Subject) {
     let results = entities.put_many(&Principal::admin(), &database("db"), documents, None).await.unwrap();
     for (n, result) in results.into_iter().enumerate() {
         let written = result.unwrap();
-        assert_eq!((written.meta.version, written.created), if n == 3 { (2, false) } else { (1, true) });
+        assert_eq!((written.etag.version(), written.created), if n == 3 { (2, false) } else { (1, true) });
         assert_eq!(get(&entities, &format!("k{n}")).await.unwrap(), n.to_string());
     }
 }
@@ -268,6 +306,23 @@ pub async fn removing_says_whether_there_was_one(entities: Subject) {
     assert!(!entities.delete(&who, &id("db", "a"), &Precondition::None).await.unwrap());
 }
 
+/// "Many entities of one database, in the order they are asked for."
+pub async fn many_are_got_in_order_and_missing_ones_marked(entities: Subject) {
+    let who = Principal::admin();
+    put(&entities, "a", "1").await;
+    let written = put(&entities, "b", " [2.0] ").await;
+    let asked: Vec<_> = ["b", "none", "a", "b"].map(key).into();
+    let found = entities.get_many(&who, &database("db"), &asked).await.unwrap();
+    let texts: Vec<_> =
+        found.iter().map(|entity| entity.as_ref().map(|entity| entity.document.bytes().to_vec())).collect();
+    assert_eq!(texts, [Some(b" [2.0] ".to_vec()), None, Some(b"1".to_vec()), Some(b" [2.0] ".to_vec())]);
+    assert_eq!(found[0].as_ref().unwrap().etag, written.etag);
+    let refused = async |asked: &[EntityKey]| entities.get_many(&who, &database("db"), asked).await.unwrap_err().kind();
+    assert_eq!(refused(&[]).await, ErrorKind::Invalid);
+    let many: Vec<_> = (0..=crate::entities::BATCH_ENTITIES_MAX).map(|n| key(&n.to_string())).collect();
+    assert_eq!(refused(&many).await, ErrorKind::TooLarge);
+}
+
 /// "A page of the keys of a database, in order; an unknown database has none."
 pub async fn listings_are_ordered_and_paged(entities: Subject) {
     for at in ["b", "a2", "a1", "ä"] {
@@ -275,16 +330,66 @@ pub async fn listings_are_ordered_and_paged(entities: Subject) {
     }
     assert_eq!(
         keys(&entities, &ListQuery::default()).await,
-        (vec!["a1".into(), "a2".into(), "b".into(), "ä".into()], false)
+        (vec!["a1".into(), "a2".into(), "b".into(), "ä".into()], None)
     );
     put(&entities, "a15", "1").await;
     entities.delete(&Principal::admin(), &id("db", "a2"), &Precondition::None).await.unwrap();
-    let query = ListQuery { prefix: "a".into(), after: None, limit: 1 };
-    assert_eq!(keys(&entities, &query).await, (vec!["a1".into()], true));
-    let query = ListQuery { after: Some(key("a1")), ..query };
-    assert_eq!(keys(&entities, &query).await, (vec!["a15".into()], false));
+    let query = ListQuery { prefix: "a".into(), limit: 1, ..ListQuery::default() };
+    let (first, next) = keys(&entities, &query).await;
+    assert_eq!(first, ["a1"]);
+    let query = ListQuery { cursor: next, ..query };
+    assert_eq!(keys(&entities, &query).await, (vec!["a15".into()], None));
     let none = entities.list(&Principal::admin(), &database("none"), &ListQuery::default()).await.unwrap();
-    assert!(none.items.is_empty() && !none.more);
+    assert!(none.items.is_empty() && none.next.is_none());
+}
+
+/// "A key that is there all the while is on exactly one page, whatever is written between the pages."
+pub async fn pages_stay_right_while_keys_come_and_go(entities: Subject) {
+    let staying: Vec<_> = (0..20).map(|n| format!("k{n:02}")).collect();
+    for at in &staying {
+        put(&entities, at, "1").await;
+    }
+    let mut query = ListQuery { limit: 3, ..ListQuery::default() };
+    let mut seen = Vec::new();
+    for round in 0.. {
+        let (page, next) = keys(&entities, &query).await;
+        let last = page.last().cloned().unwrap_or_default();
+        seen.extend(page.into_iter().filter(|at| staying.contains(at)));
+        query.cursor = next;
+        if query.cursor.is_none() {
+            break;
+        }
+        // One before the cursor, one behind it, and the key that the cursor was made of goes.
+        put(&entities, &format!("a{round}"), "1").await;
+        put(&entities, &format!("{last}x"), "1").await;
+        if !staying.contains(&last) {
+            entities.delete(&Principal::admin(), &id("db", &last), &Precondition::None).await.unwrap();
+        }
+    }
+    assert_eq!(seen, staying);
+    let made = ListQuery { limit: 3, ..ListQuery::default() };
+    let elsewhere = ListQuery { prefix: "k".into(), cursor: keys(&entities, &made).await.1, ..made };
+    let error = entities.list(&Principal::admin(), &database("db"), &elsewhere).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Invalid, "invalid_cursor"));
+}
+
+/// "Whether each key comes with what its object's header says."
+pub async fn a_listing_tells_versions_when_asked(entities: Subject) {
+    let first = put(&entities, "a", "1").await;
+    put(&entities, "b", "1").await;
+    let second = put(&entities, "b", "2").await;
+    let listed = async |query: &ListQuery| {
+        let page = entities.list(&Principal::admin(), &database("db"), query).await.unwrap();
+        page.items.into_iter().map(|item| (item.meta, item.size_bytes)).collect::<Vec<_>>()
+    };
+    let found = listed(&with_metadata()).await;
+    for ((meta, size_bytes), written) in found.into_iter().zip([first, second]) {
+        let meta = meta.unwrap();
+        assert_eq!((meta.etag, meta.schema), (written.etag, None));
+        assert_eq!(meta.updated.seconds(), written.updated.seconds());
+        assert!(size_bytes > 0);
+    }
+    assert!(listed(&ListQuery::default()).await.iter().all(|(meta, _)| meta.is_none()));
 }
 
 /// "The databases that hold entities and that the caller may read, in order."
@@ -316,6 +421,7 @@ pub async fn each_operation_needs_its_permission(entities: Subject) {
     let forbidden = |result: Result<()>| assert_eq!(result.unwrap_err().kind(), ErrorKind::Forbidden);
     forbidden(entities.get(&writer, &at).await.map(drop));
     forbidden(entities.list(&writer, &at.database, &ListQuery::default()).await.map(drop));
+    forbidden(entities.get_many(&writer, &at.database, std::slice::from_ref(&at.key)).await.map(drop));
     forbidden(entities.databases(&writer).await.map(drop));
     forbidden(entities.put(&reader, &at, document("2"), &PutOptions::default()).await.map(drop));
     let documents = vec![(key("b"), document("1"))];
@@ -336,7 +442,7 @@ pub async fn a_reader_never_sees_an_older_version(entities: Subject) {
             tokio::spawn(async move {
                 loop {
                     let at_least = acknowledged.load(std::sync::atomic::Ordering::SeqCst);
-                    let read = entities.get(&Principal::admin(), &id("db", "a")).await.unwrap().meta.version;
+                    let read = entities.get(&Principal::admin(), &id("db", "a")).await.unwrap().etag.version();
                     assert!(read >= at_least, "read version {read} after {at_least} was acknowledged");
                     if read == 200 {
                         return;
@@ -347,7 +453,7 @@ pub async fn a_reader_never_sees_an_older_version(entities: Subject) {
         })
         .collect();
     for _ in 2..=200 {
-        let version = put(&entities, "a", "1").await.meta.version;
+        let version = put(&entities, "a", "1").await.etag.version();
         acknowledged.store(version, std::sync::atomic::Ordering::SeqCst);
     }
     for reader in readers {
@@ -373,6 +479,6 @@ pub async fn an_abandoned_write_is_whole_or_absent(entities: Subject) {
         let length = before.document.bytes().len();
         assert!(length == 7 || (1002..=1052).contains(&length));
         let after = put(&entities, "a", "\"first\"").await;
-        assert!(after.meta.version > before.meta.version);
+        assert!(after.etag.version() > before.etag.version());
     }
 }

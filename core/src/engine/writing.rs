@@ -8,8 +8,8 @@ use crate::address::Address;
 use crate::cache::Cached;
 use crate::clock::Timestamp;
 use crate::document::Document;
-use crate::engine::Inner;
-use crate::entities::{Entity, Precondition, Written};
+use crate::engine::{Inner, READS_AT_ONCE};
+use crate::entities::{Precondition, Written};
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::{DatabaseName, EntityId, EntityKey, SchemaId};
 use crate::seal::{self, Meta, WriteId};
@@ -17,8 +17,6 @@ use crate::storage::{Expect, Object, Revision, Write};
 
 /// How often a write without a precondition is tried while other processes take the versions before it.
 const ATTEMPTS_MAX: usize = 32;
-/// How many heads of a batch are read from the storage at the same time.
-const HEADS_AT_ONCE: usize = 32;
 
 /// What is stored under a name now, as far as a write needs to know.
 struct Current {
@@ -39,6 +37,12 @@ struct Planned {
     expect: Expect,
 }
 
+impl Planned {
+    fn written(&self, created: bool) -> Written {
+        Written { etag: self.meta.etag(), updated: self.meta.updated, created }
+    }
+}
+
 impl Inner {
     /// One write: read the head, seal the next version, compare and swap, and again if somebody was faster.
     pub(super) async fn write(
@@ -49,10 +53,12 @@ impl Inner {
     ) -> Result<Option<Written>> {
         let address = self.sealer.names().entity(id);
         let _turn = self.turns.take(id).await;
+        // Under the turn, because a drop waits for every turn once it is marked.
+        self.databases.usable(&id.database).await?;
         for _ in 0..ATTEMPTS_MAX {
             let current = self.current(id, &address).await?;
             let living = current.as_ref().filter(|current| !current.meta.tombstone);
-            precondition.check(living.map(|current| &*current.meta))?;
+            precondition.check(living.map(|current| current.meta.etag()))?;
             let created = living.is_none();
             if created && matches!(change, Change::Delete) {
                 return Ok(None);
@@ -66,7 +72,7 @@ impl Inner {
             match result {
                 Ok(revision) => {
                     self.remember(id, &change, &planned.meta, revision, size_bytes);
-                    return Ok(Some(Written { meta: planned.meta, created }));
+                    return Ok(Some(planned.written(created)));
                 }
                 Err(error) => self.forget(id, error)?,
             }
@@ -89,6 +95,7 @@ impl Inner {
             })
             .collect();
         let _turns = self.turns.take_all(changes.iter().map(|(id, ..)| id)).await;
+        self.databases.usable(database).await?;
         let mut results: Vec<Option<Result<Written>>> = changes.iter().map(|_| None).collect();
         for _ in 0..ATTEMPTS_MAX {
             let open: Vec<_> = (0..changes.len()).filter(|at| results.get(*at).is_some_and(Option::is_none)).collect();
@@ -109,7 +116,7 @@ impl Inner {
     /// One attempt at a batch; `None` for what somebody else changed in between.
     async fn try_many(&self, changes: &[&(EntityId, Address, Change)]) -> Result<Vec<Option<Result<Written>>>> {
         let heads: Vec<_> = changes.iter().map(|(id, address, _)| self.current(id, address)).collect();
-        let currents: Vec<_> = stream::iter(heads).buffered(HEADS_AT_ONCE).try_collect().await?;
+        let currents: Vec<_> = stream::iter(heads).buffered(READS_AT_ONCE).try_collect().await?;
         let mut planned = Vec::with_capacity(changes.len());
         for ((id, address, change), current) in changes.iter().zip(&currents) {
             planned.push(self.plan(id, address, current.as_ref(), change)?);
@@ -133,7 +140,7 @@ impl Inner {
                     let size_bytes = planned.object.as_ref().map(|object| object.bytes().len() as u64);
                     self.remember(id, change, &planned.meta, revision, size_bytes);
                     let created = current.as_ref().is_none_or(|current| current.meta.tombstone);
-                    Some(Ok(Written { meta: planned.meta, created }))
+                    Some(Ok(planned.written(created)))
                 }
                 Err(error) => self.forget(id, error).err().map(Err),
             });
@@ -144,7 +151,7 @@ impl Inner {
     /// What is stored now: from memory, since the storage decides anyway, else its head.
     async fn current(&self, id: &EntityId, address: &Address) -> Result<Option<Current>> {
         if let Some(cached) = self.cache.peek(id) {
-            return Ok(Some(Current { meta: cached.entity.meta, revision: cached.revision }));
+            return Ok(Some(Current { meta: cached.meta, revision: cached.revision }));
         }
         let Some(head) = self.storage.head(&address.object).await? else { return Ok(None) };
         let meta = Arc::new(seal::peek(&head.start)?);
@@ -189,8 +196,8 @@ impl Inner {
     ) {
         match (change, revision) {
             (Change::Put { document, .. }, Some(revision)) => {
-                let entity = Entity { document: document.clone(), meta: meta.clone() };
-                self.cache.insert(id.clone(), Cached { entity, revision }, self.clock.now());
+                let cached = Cached { document: document.clone(), meta: meta.clone(), revision };
+                self.cache.insert(id.clone(), cached, self.clock.now());
                 self.index.record(id, size_bytes);
             }
             _ => {

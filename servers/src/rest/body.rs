@@ -14,7 +14,7 @@ use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use serde::de::DeserializeOwned;
 
-use crate::rest::App;
+use crate::rest::app_of;
 use crate::rest::problem::Problem;
 
 /// What a JSON body is, for the document.
@@ -149,7 +149,7 @@ impl<'a, T: Describe> ApiExtractor<'a> for JsonBody<T> {
             body: body.take()?,
             length: text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()),
             content_type: text(header::CONTENT_TYPE).map(str::to_owned),
-            bytes_max: App::of(request)?.body_bytes_max,
+            bytes_max: app_of(request)?.body_bytes_max,
             described: PhantomData,
         })
     }

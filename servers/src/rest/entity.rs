@@ -1,10 +1,10 @@
 //! Entities: the map form the seeds' clients use, and each entity as a resource of its own.
 
 use delta_core::auth::Permission;
+use delta_core::clock::Timestamp;
 use delta_core::document::{Document, parse_members};
 use delta_core::entities::{Entity, Precondition, PutOptions, Written};
 use delta_core::name::{DatabaseName, EntityId, EntityKey, SchemaId};
-use delta_core::seal::Meta;
 use delta_core::{Error, ErrorKind, Result};
 use poem::web::Data;
 use poem_openapi::param::{Path, Query};
@@ -14,11 +14,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use crate::app::App;
+use crate::rest::Tag;
 use crate::rest::body::{AnyJson, Documents, JsonBody, RawJson, name};
 use crate::rest::caller::Caller;
 use crate::rest::param::{Demanded, Named};
 use crate::rest::problem::Problem;
-use crate::rest::{App, Tag};
 
 /// A document.
 #[derive(ApiResponse)]
@@ -206,17 +207,17 @@ fn query_id(database: &str, key: Option<&str>) -> Result<EntityId> {
 }
 
 fn got(entity: Entity) -> GetResponse {
-    let modified = last_modified(&entity.meta);
-    GetResponse::Document(RawJson(entity.document.bytes().clone()), entity.meta.etag().to_text(), modified)
+    let modified = last_modified(entity.updated);
+    GetResponse::Document(RawJson(entity.document.bytes().clone()), entity.etag.to_text(), modified)
 }
 
-fn last_modified(meta: &Meta) -> String {
-    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(meta.updated.seconds()))
+fn last_modified(updated: Timestamp) -> String {
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(updated.seconds()))
 }
 
 fn put_response(written: &Written) -> PutResponse {
-    let body = Json(PutResult { status: "ok".into(), version: written.meta.version });
-    let etag = written.meta.etag().to_text();
+    let body = Json(PutResult { status: "ok".into(), version: written.etag.version() });
+    let etag = written.etag.to_text();
     if written.created { PutResponse::Created(body, etag) } else { PutResponse::Replaced(body, etag) }
 }
 
@@ -227,7 +228,7 @@ fn map_response(
     let (mut versions, mut failed) = (BTreeMap::new(), BTreeMap::new());
     for (key, result) in results {
         match result {
-            Ok(written) => _ = versions.insert(key.to_string(), written.meta.version),
+            Ok(written) => _ = versions.insert(key.to_string(), written.etag.version()),
             Err(error) => _ = failed.insert(key.to_string(), error),
         }
     }

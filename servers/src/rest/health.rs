@@ -6,8 +6,9 @@ use poem::web::Data;
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 
+use crate::app::App;
+use crate::rest::Tag;
 use crate::rest::entity::Status;
-use crate::rest::{App, Tag};
 
 /// Whether requests can be served.
 #[derive(Object)]

@@ -18,13 +18,6 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use delta_core::Error;
-use delta_core::auth::Auth;
-use delta_core::builtin::sessions::Sessions;
-use delta_core::clock::{Clock, Timestamp};
-use delta_core::engine::Engine;
-use delta_core::entities::Entities;
-use delta_core::keyring::Keyring;
-use delta_core::name::WriterId;
 use futures::FutureExt;
 use methods::Methods;
 use pages::Pages;
@@ -32,30 +25,14 @@ use poem::endpoint::BoxEndpoint;
 use poem::{Endpoint, IntoEndpoint, IntoResponse, Request, Response};
 use poem_openapi::{OpenApiService, Tags};
 
+use crate::app::App;
+
 use problem::Problem;
 
-/// What the routes work with.
-#[derive(Debug)]
-pub(crate) struct App {
-    pub(crate) entities: Arc<dyn Entities>,
-    pub(crate) engine: Engine,
-    pub(crate) sessions: Arc<Sessions>,
-    /// Asked in order until one knows the credential.
-    pub(crate) auth: Vec<Arc<dyn Auth>>,
-    pub(crate) keyring: Arc<Keyring>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) worker: WriterId,
-    pub(crate) started: Timestamp,
-    pub(crate) body_bytes_max: usize,
-    pub(crate) document_depth_max: usize,
-}
-
-impl App {
-    /// The app behind a request.
-    pub(crate) fn of(request: &Request) -> poem::Result<&Arc<Self>> {
-        let app = request.data::<Arc<Self>>();
-        Ok(app.ok_or_else(|| Problem::from(Error::internal("a route without its app")))?)
-    }
+/// The app behind a request.
+fn app_of(request: &Request) -> poem::Result<&Arc<App>> {
+    let app = request.data::<Arc<App>>();
+    Ok(app.ok_or_else(|| Problem::from(Error::internal("a route without its app")))?)
 }
 
 /// The groups of the document.

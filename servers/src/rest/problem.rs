@@ -50,7 +50,8 @@ pub(crate) struct ViolationBody {
 pub(crate) struct Problem {
     status: StatusCode,
     title: &'static str,
-    code: &'static str,
+    /// Where it is not the error's own.
+    code: Option<&'static str>,
     error: Error,
     /// What the path takes instead, where it does not take the method.
     allow: Option<HeaderValue>,
@@ -59,14 +60,14 @@ pub(crate) struct Problem {
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let (status, title) = http_status(error.kind());
-        Self { status, title, code: error.code(), error, allow: None }
+        Self { status, title, code: None, error, allow: None }
     }
 }
 
 impl Problem {
     /// A problem of HTTP alone, which no kind of error stands for.
     pub(crate) fn http(status: StatusCode, title: &'static str, code: &'static str, detail: &str) -> Self {
-        Self { status, title, code, error: Error::new(ErrorKind::Invalid, detail), allow: None }
+        Self { status, title, code: Some(code), error: Error::new(ErrorKind::Invalid, detail), allow: None }
     }
 
     /// A path that does not take the method, but those of `allow`.
@@ -109,7 +110,7 @@ impl Problem {
             status: self.status.as_u16(),
             detail,
             instance: format!("urn:deltadb:request:{id}"),
-            error: self.code.into(),
+            error: self.code.unwrap_or_else(|| self.error.code()).into(),
             violations: (!violations.is_empty()).then_some(violations),
         }
     }

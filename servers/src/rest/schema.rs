@@ -9,12 +9,13 @@ use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, OpenApi};
 
+use crate::app::App;
+use crate::rest::Tag;
 use crate::rest::body::{AnyJson, JsonBody, RawJson, name};
 use crate::rest::caller::Caller;
 use crate::rest::entity::Status;
 use crate::rest::param::Named;
 use crate::rest::problem::Problem;
-use crate::rest::{App, Tag};
 
 /// A schema.
 #[derive(ApiResponse)]
@@ -74,7 +75,7 @@ impl SchemaApi {
         id: Path<Named<SchemaId>>,
     ) -> Result<Json<Status>, Problem> {
         let id: SchemaId = name(&id.0)?;
-        app.engine.schemas().delete(&caller.0, &id).await?;
+        app.engine.databases().delete_schema(&caller.0, &id).await?;
         Ok(Status::ok())
     }
 }

@@ -10,10 +10,11 @@ use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
 use serde::Deserialize;
 
+use crate::app::App;
+use crate::rest::Tag;
 use crate::rest::body::JsonBody;
 use crate::rest::caller::Caller;
 use crate::rest::problem::Problem;
-use crate::rest::{App, Tag};
 
 /// A credential to log in with: `key`, or under `--dev` a `client_id`.
 #[derive(Object, Deserialize)]

@@ -8,9 +8,10 @@ use poem::web::Data;
 use poem_openapi::payload::Json;
 use poem_openapi::{Enum, Object, OpenApi};
 
+use crate::app::App;
+use crate::rest::Tag;
 use crate::rest::caller::Caller;
 use crate::rest::problem::Problem;
-use crate::rest::{App, Tag};
 
 /// What a worker is doing.
 #[derive(Debug, Clone, Copy, Enum)]

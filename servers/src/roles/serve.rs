@@ -9,17 +9,17 @@ use delta_core::builtin::sessions::Sessions;
 use delta_core::clock::{Clock, SystemClock};
 use delta_core::engine::Engine;
 use delta_core::plugin::{Settings, open_validator};
-use delta_core::schemas::Schemas;
 use delta_core::seal::Sealer;
 use delta_core::validator::Validator;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::app::App;
 use crate::cli::args::ServeArgs;
 use crate::cli::print_line;
 use crate::config::Config;
 use crate::listen::Front;
-use crate::rest::{App, Rest};
+use crate::rest::Rest;
 use crate::roles::store::Store;
 use crate::roles::{harden, keys, store};
 use crate::secrets::Secrets;
@@ -49,6 +49,7 @@ async fn serve(config: Config, secrets: Secrets) -> Result<()> {
     let storage = store.storage.clone();
     let place = store.place.clone();
     let app = app(&config, admin, validator, store)?;
+    app.engine.resume_drops().await?;
     print_line(&format!("REST:      http://{address}  (documentation at http://{address}/docs)"));
     print_line(&format!("Data:      {place}"));
     if config.dev {
@@ -70,9 +71,8 @@ fn app(config: &Config, admin: Option<AdminKey>, validator: Arc<dyn Validator>, 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let clients_allowed = admin.is_none();
     let admin = admin.map_or_else(|| keys::dev_admin(config), Ok)?;
-    let schemas = Arc::new(Schemas::new(store.storage.clone(), validator));
-    let sealer = Arc::new(Sealer::new(store.keyring.clone(), store.names.clone(), config.writer()));
-    let engine = Engine::new(store.storage, sealer, store.names, schemas, clock.clone(), config.engine_limits());
+    let sealer = Arc::new(Sealer::new(store.keyring.clone(), store.names, config.writer()));
+    let engine = Engine::new(store.storage, sealer, validator, clock.clone(), config.engine_limits());
     let ttl = config.client_ttl.0;
     let sessions = Arc::new(Sessions::new(store.keyring.clone(), admin.clone(), clients_allowed, ttl, clock.clone()));
     let auth: Vec<Arc<dyn Auth>> = vec![sessions.clone(), Arc::new(admin)];
