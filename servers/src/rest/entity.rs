@@ -52,28 +52,11 @@ impl Status {
 
 /// What became of a map of documents.
 #[derive(Debug, Object)]
-#[oai(skip_serializing_if_is_none)]
 pub(crate) struct MapResult {
-    /// `ok` if every document was written.
+    /// Always `ok`.
     status: String,
-    /// The version of each document that was written, by key.
+    /// The version of each document, by key.
     versions: BTreeMap<String, u64>,
-    /// Where the storage cannot write a map as one: what went wrong with the others, by key.
-    results: Option<BTreeMap<String, String>>,
-}
-
-/// What became of a map of documents.
-#[derive(ApiResponse)]
-pub(crate) enum MapResponse {
-    /// Every document was written.
-    #[oai(status = 200)]
-    Written(Json<MapResult>),
-    /// Somebody else changed some of the entities; `results` says which.
-    #[oai(status = 409)]
-    Conflict(Json<MapResult>),
-    /// Some documents could not be written, or it is not known whether they were; `results` says which.
-    #[oai(status = 503)]
-    Unavailable(Json<MapResult>),
 }
 
 /// What became of a document.
@@ -123,7 +106,7 @@ impl EntityApi {
         /// The schema to check the documents against, instead of the one called like the database.
         schema_id: Query<Option<Named<SchemaId>>>,
         body: JsonBody<Documents>,
-    ) -> std::result::Result<MapResponse, Problem> {
+    ) -> std::result::Result<Json<MapResult>, Problem> {
         let database: DatabaseName = name(&database.0)?;
         let schema: Option<SchemaId> = schema_id.0.as_deref().map(name).transpose()?;
         caller.0.require(Permission::Write, &database)?;
@@ -132,7 +115,7 @@ impl EntityApi {
         let documents = members.into_iter().map(parse).collect::<Result<Vec<_>>>()?;
         let keys: Vec<_> = documents.iter().map(|(key, _)| key.clone()).collect();
         let written = app.entities.put_many(&caller.0, &database, documents, schema.as_ref()).await?;
-        map_response(keys.into_iter().zip(written))
+        map_result(keys.into_iter().zip(written))
     }
 
     /// Read a document
@@ -222,9 +205,9 @@ fn put_response(written: &Written) -> PutResponse {
 }
 
 /// All written; or none, which is one problem; or some, which only a storage without atomic batches answers.
-fn map_response(
+fn map_result(
     results: impl Iterator<Item = (EntityKey, Result<Written>)>,
-) -> std::result::Result<MapResponse, Problem> {
+) -> std::result::Result<Json<MapResult>, Problem> {
     let (mut versions, mut failed) = (BTreeMap::new(), BTreeMap::new());
     for (key, result) in results {
         match result {
@@ -238,10 +221,13 @@ fn map_response(
         return Err(error.into());
     }
     if failed.is_empty() {
-        return Ok(MapResponse::Written(Json(MapResult { status: "ok".into(), versions, results: None })));
+        return Ok(Json(MapResult { status: "ok".into(), versions }));
     }
-    let conflict = failed.values().all(|error| error.kind() == ErrorKind::Conflict);
+    let said = format!("{} of the documents were written; results says what became of the others", versions.len());
+    let error = match failed.values().all(|error| error.kind() == ErrorKind::Conflict) {
+        true => Error::conflict(said),
+        false => Error::unavailable(said),
+    };
     let results = failed.into_iter().map(|(key, error)| (key, error.code().to_owned())).collect();
-    let body = Json(MapResult { status: "partial".into(), versions, results: Some(results) });
-    Ok(if conflict { MapResponse::Conflict(body) } else { MapResponse::Unavailable(body) })
+    Err(Problem::from(error).partly(versions, results))
 }

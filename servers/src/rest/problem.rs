@@ -1,5 +1,7 @@
 //! Errors as clients see them: `application/problem+json` (RFC 9457) with a stable code.
 
+use std::collections::BTreeMap;
+
 use delta_core::{Error, ErrorKind};
 use http::{HeaderValue, StatusCode, header};
 use poem::{IntoResponse, Response};
@@ -29,6 +31,10 @@ pub(crate) struct ProblemBody {
     error: String,
     /// Every place where a document breaks its schema.
     violations: Option<Vec<ViolationBody>>,
+    /// Of a map of which only a part was written: the version of each document that was, by key.
+    versions: Option<BTreeMap<String, u64>>,
+    /// Of a map of which only a part was written: the code of what went wrong with each other, by key.
+    results: Option<BTreeMap<String, String>>,
 }
 
 /// One place where a document breaks its schema.
@@ -45,6 +51,9 @@ pub(crate) struct ViolationBody {
     message: String,
 }
 
+/// What became of a map that was written in part: versions, and codes of what went wrong.
+type Part = (BTreeMap<String, u64>, BTreeMap<String, String>);
+
 /// An error on its way to a client.
 #[derive(Debug)]
 pub(crate) struct Problem {
@@ -55,19 +64,26 @@ pub(crate) struct Problem {
     error: Error,
     /// What the path takes instead, where it does not take the method.
     allow: Option<HeaderValue>,
+    /// Where a map was written in part.
+    part: Option<Box<Part>>,
 }
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let (status, title) = http_status(error.kind());
-        Self { status, title, code: None, error, allow: None }
+        Self { status, title, code: None, error, allow: None, part: None }
     }
 }
 
 impl Problem {
     /// A problem of HTTP alone, which no kind of error stands for.
     pub(crate) fn http(status: StatusCode, title: &'static str, code: &'static str, detail: &str) -> Self {
-        Self { status, title, code: Some(code), error: Error::new(ErrorKind::Invalid, detail), allow: None }
+        Self { status, title, code: Some(code), error: Error::new(ErrorKind::Invalid, detail), allow: None, part: None }
+    }
+
+    /// The same, saying which documents of a map were written and what went wrong with the others.
+    pub(crate) fn partly(self, versions: BTreeMap<String, u64>, results: BTreeMap<String, String>) -> Self {
+        Self { part: Some(Box::new((versions, results))), ..self }
     }
 
     /// A path that does not take the method, but those of `allow`.
@@ -104,6 +120,7 @@ impl Problem {
             false => self.error.to_string(),
         };
         let violations: Vec<_> = self.error.violations().iter().cloned().map(ViolationBody::from).collect();
+        let (versions, results) = self.part.as_deref().cloned().unzip();
         ProblemBody {
             kind: "about:blank".into(),
             title: self.title.into(),
@@ -112,6 +129,8 @@ impl Problem {
             instance: format!("urn:deltadb:request:{id}"),
             error: self.code.unwrap_or_else(|| self.error.code()).into(),
             violations: (!violations.is_empty()).then_some(violations),
+            versions,
+            results,
         }
     }
 

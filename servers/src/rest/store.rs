@@ -29,7 +29,7 @@ pub(crate) enum WorkerStatus {
 pub(crate) struct Worker {
     /// Its name.
     worker_id: String,
-    /// What it is doing.
+    // Described by its type, as `cache` is: a description beside a reference is more than some generators of clients take.
     status: WorkerStatus,
     /// The master key that it seals under.
     key_id: String,
@@ -37,7 +37,6 @@ pub(crate) struct Worker {
     last_seen: String,
     /// What else it says about itself.
     tags: BTreeMap<String, String>,
-    /// Its memory of documents.
     cache: WorkerCache,
 }
 
