@@ -5,7 +5,9 @@
 //! size and the order of keys survive. The parser is our own because general ones either repair or forget: serde_json
 //! keeps the last of two equal keys and refuses numbers that no `f64` can hold.
 
+pub(crate) mod equal;
 mod parser;
+pub(crate) mod tree;
 
 use std::fmt;
 
@@ -13,6 +15,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::pointer::Pointer;
 
 use parser::Parser;
 
@@ -47,6 +50,17 @@ impl Document {
     /// The bytes, as they were received.
     pub fn bytes(&self) -> &Bytes {
         &self.0
+    }
+
+    /// The part that a pointer leads to, as the exact bytes it was received in; `None` where it leads nowhere.
+    pub fn at(&self, pointer: &Pointer) -> Result<Option<Self>> {
+        let part = tree::find(utf8(&self.0)?, pointer.steps())?;
+        Ok(part.map(|part| Self(self.0.slice_ref(part.as_bytes()))))
+    }
+
+    /// The text, which was checked before.
+    pub(crate) fn text(&self) -> Result<&str> {
+        utf8(&self.0)
     }
 
     /// The document as a tree, for a validator. Numbers that neither `i64`, `u64` nor `f64` can hold become the nearest

@@ -65,7 +65,7 @@ impl Build for Value {
 
 /// A parser and its place in a text.
 pub(super) struct Parser<'a> {
-    text: &'a str,
+    pub(super) text: &'a str,
     pub(super) bytes: &'a [u8],
     pub(super) at: usize,
     depth_left: usize,
@@ -92,7 +92,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn take(&mut self, byte: u8, what: &str) -> Result<()> {
+    pub(super) fn take(&mut self, byte: u8, what: &str) -> Result<()> {
         if self.peek() == Some(byte) {
             self.at += 1;
             return Ok(());
@@ -113,6 +113,40 @@ impl<'a> Parser<'a> {
             return Err(self.error("bytes after the end of the document"));
         }
         Ok(())
+    }
+
+    /// Passes over one value of a text that was checked before, without checking it again.
+    pub(super) fn skip(&mut self) -> &'a str {
+        let start = self.at;
+        let mut open = 0_usize;
+        while let Some(byte) = self.peek() {
+            match byte {
+                b'}' | b']' | b',' | b' ' | b'\t' | b'\n' | b'\r' if open == 0 => break,
+                b'{' | b'[' => open += 1,
+                b'}' | b']' => open -= 1,
+                b'"' => self.skip_string(),
+                _ => {}
+            }
+            self.at += 1;
+            if open == 0 && matches!(byte, b'}' | b']' | b'"') {
+                break;
+            }
+        }
+        self.text.get(start..self.at).unwrap_or_default()
+    }
+
+    /// Moves from the quote that opens a string to the one that closes it.
+    fn skip_string(&mut self) {
+        let mut escaped = false;
+        for byte in self.bytes.iter().skip(self.at + 1) {
+            self.at += 1;
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => return,
+                _ => {}
+            }
+        }
     }
 
     pub(super) fn value<V: Build>(&mut self) -> Result<V> {
@@ -235,7 +269,7 @@ impl<'a> Parser<'a> {
         if self.at == start { Err(self.error("expected a digit")) } else { Ok(()) }
     }
 
-    fn string(&mut self) -> Result<Cow<'a, str>> {
+    pub(super) fn string(&mut self) -> Result<Cow<'a, str>> {
         self.at += 1;
         let start = self.at;
         let mut unescaped: Option<String> = None;
