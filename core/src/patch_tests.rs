@@ -119,7 +119,7 @@ fn a_document_that_is_copied_into_itself_is_bounded() {
     let (code, message) = refused(r#"{"a":["some text"]}"#, &operations);
     assert_eq!(code, "too_large", "{message}");
     let deeper = r#"{"op":"copy","from":"","path":"/a"}"#;
-    let operations = format!("[{}]", vec![deeper; 12].join(","));
+    let operations = format!("[{}]", [deeper; 12].join(","));
     let limits = PatchLimits { bytes_max: usize::MAX, depth_max: 8, ..PatchLimits::default() };
     let error = apply("{}", &Patch::Operations(document(&operations)), &limits).unwrap_err();
     assert!(error.to_string().contains("deeper than 8 levels"), "{error}");
