@@ -25,6 +25,8 @@ mod rotation;
 #[cfg(test)]
 mod schemathesis;
 #[cfg(test)]
+mod sdk;
+#[cfg(test)]
 mod seeds;
 #[cfg(test)]
 mod startup;
