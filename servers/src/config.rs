@@ -25,7 +25,7 @@ use crate::secrets::SECRET_FIELDS;
 /// The beginning of every variable of the configuration.
 pub(crate) const ENV_PREFIX: &str = "DELTADB_";
 /// Variables that belong to the client commands.
-const CLIENT_VARIABLES: [&str; 2] = ["url", "token"];
+const CLIENT_VARIABLES: [&str; 3] = ["url", "token", "ca_cert"];
 
 /// How logs are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,26 +4,20 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use delta_core::keys::SecretText;
 use serde_json::Value;
 
+use crate::cli::client::ClientCommand;
 use crate::secrets::Secrets;
 
 /// An encrypted-at-rest JSON database.
 #[derive(Debug, Parser)]
-#[command(name = "deltadb", version, about = "An encrypted-at-rest JSON database", arg_required_else_help = true, after_help = EXAMPLES)]
+#[command(name = "deltadb", version, about = "An encrypted-at-rest JSON database", arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 }
-
-const EXAMPLES: &str = "\
-Examples:
-  deltadb serve --dev                       a server to try things on, with keys it makes itself
-  deltadb serve --data-dir /var/lib/deltadb --master-key-file /etc/deltadb/master.key \\
-                --admin-key-file /etc/deltadb/admin.key
-  deltadb plugins                           what this build can use
-  deltadb openapi > deltadb.json            the document to generate a client from";
 
 /// A command.
 #[derive(Debug, Subcommand)]
@@ -37,11 +31,39 @@ pub(crate) enum Command {
     /// Run a Processing Worker; not available in this version
     #[command(hide = true)]
     Worker(WorkerArgs),
+    #[command(flatten)]
+    Client(ClientCommand),
     /// List the plug-ins that are compiled in
+    #[command(after_help = "Examples:\n  deltadb plugins")]
     Plugins,
     /// Print the OpenAPI document
+    #[command(after_help = "Examples:\n  deltadb openapi > deltadb.json      the document to generate a client from")]
     Openapi,
+    /// Print a completion script for a shell
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page, or write one for each command
+    #[command(after_help = MAN_EXAMPLES)]
+    Man {
+        /// Write every page into this directory
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
 }
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  deltadb completions bash > ~/.local/share/bash-completion/completions/deltadb
+  deltadb completions zsh > ~/.zfunc/_deltadb
+  deltadb completions fish > ~/.config/fish/completions/deltadb.fish";
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  deltadb man | man -l -                               read it
+  deltadb man --dir /usr/local/share/man/man1          deltadb.1, deltadb-get.1, …";
 
 const SERVE_HELP: &str = "\
 Every flag is also a key of the TOML file (rest_addr = \"127.0.0.1:8080\") and a variable (DELTADB_REST_ADDR). Later
@@ -55,6 +77,7 @@ Keys:
 Examples:
   deltadb serve --dev
   deltadb serve --config /etc/deltadb.toml
+  deltadb main --config /etc/deltadb.toml
   ADMIN_KEY=… MASTER_KEY=… deltadb serve --rest-addr 0.0.0.0:8080";
 
 /// Arguments of a command that this version does not have.

@@ -1,14 +1,18 @@
 //! The command line: what a person or a script types.
 
 pub(crate) mod args;
+mod client;
+mod documents;
 mod go_flags;
+mod help;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::FromArgMatches;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, FromArgMatches};
 
 use crate::roles;
 use args::{Cli, Command};
@@ -23,7 +27,7 @@ pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
     let arguments = go_flags::normalise(arguments);
     let arguments = if started_as == MAIN_WORKER { as_command(arguments, "main") } else { arguments };
     let arguments = if started_as == PROC_WORKER { as_command(arguments, "worker") } else { arguments };
-    let parsed = Cli::command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed = help::command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
     let result = match parsed {
         Ok(cli) => execute(cli.command),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
@@ -36,36 +40,33 @@ pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
         }
         Err(error) => Err(anyhow::anyhow!(usage(&error))),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprint_line(&format!("error: {}", format!("{error:#}").replace('\n', " ")));
-            ExitCode::FAILURE
-        }
-    }
+    result.unwrap_or_else(|error| {
+        eprint_line(&format!("error: {}", format!("{error:#}").replace('\n', " ")));
+        ExitCode::FAILURE
+    })
 }
 
-fn execute(command: Command) -> anyhow::Result<()> {
+fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Serve(args) => roles::serve::run(*args),
+        Command::Serve(args) => roles::serve::run(*args)?,
         Command::Main(args) => {
             eprint_line("main: no Processing Worker is needed, this process does the work itself (as `deltadb serve`)");
-            roles::serve::run(*args)
+            roles::serve::run(*args)?;
         }
         Command::Worker(_) => anyhow::bail!(
             "this version has no Processing Workers to start; `deltadb serve` does all the work in one process"
         ),
+        Command::Client(command) => return Ok(command.run()),
         Command::Plugins => {
             for plugin in delta_core::plugin::plugins() {
                 print_line(&format!("{:<10} {:<12} {}", plugin.open.point(), plugin.name, plugin.about));
             }
-            Ok(())
         }
-        Command::Openapi => {
-            print_line(crate::openapi().trim_end());
-            Ok(())
-        }
+        Command::Openapi => print_line(crate::openapi().trim_end()),
+        Command::Completions { shell } => documents::completions(shell),
+        Command::Man { dir } => documents::man(dir.as_deref())?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// `main-worker …` is `deltadb main …`.
@@ -83,13 +84,13 @@ fn usage(error: &clap::Error) -> String {
     format!("{}; see `deltadb --help`", line.trim_start_matches("error: "))
 }
 
-/// A line for whoever started the process.
-#[expect(clippy::print_stdout, reason = "the answer of a command goes to standard output")]
+/// A line for whoever started the process; one who does not read it any more is no failure.
 pub(crate) fn print_line(line: &str) {
-    println!("{line}");
+    let mut out = std::io::stdout().lock();
+    drop(writeln!(out, "{line}").and_then(|()| out.flush()));
 }
 
-#[expect(clippy::print_stderr, reason = "what went wrong goes to standard error, even when logging is off")]
+/// What went wrong, even when logging is off.
 fn eprint_line(line: &str) {
-    eprintln!("{line}");
+    drop(writeln!(std::io::stderr().lock(), "{line}"));
 }

@@ -1,0 +1,86 @@
+//! What comes in: documents from files and standard input, and secrets, which a terminal does not show.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Read};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use delta_core::keys::SecretText;
+
+use crate::secrets;
+
+/// The largest input that is read whole; the server's own limit is far lower.
+const INPUT_BYTES_MAX: u64 = 256 << 20;
+/// The longest secret on standard input.
+const SECRET_BYTES_MAX: u64 = 4_096;
+
+/// Whether a path stands for standard input.
+pub(crate) fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// Opens a file, or standard input for `-`; gives also the file's size where it is known.
+pub(crate) fn open(path: &Path) -> Result<(Box<dyn Read>, Option<u64>)> {
+    if is_stdin(path) {
+        if io::stdin().is_terminal() {
+            super::super::eprint_line("reading from the terminal; end with Ctrl-D on a line of its own");
+        }
+        return Ok((Box::new(io::stdin().lock()), None));
+    }
+    let file = File::open(path).with_context(|| format!("cannot read {}; check the path", path.display()))?;
+    let about = file.metadata().with_context(|| format!("cannot read {}", path.display()))?;
+    if about.is_dir() {
+        bail!("{} is a directory; give a file, or - for standard input", path.display());
+    }
+    let size = about.is_file().then_some(about.len());
+    Ok((Box::new(file), size))
+}
+
+/// Reads a file, or standard input for `-`, whole.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    let (mut input, _) = open(path)?;
+    let mut bytes = Vec::new();
+    let read = input.by_ref().take(INPUT_BYTES_MAX + 1).read_to_end(&mut bytes);
+    let read = read.with_context(|| format!("cannot read {}", name(path)))?;
+    if read as u64 > INPUT_BYTES_MAX {
+        bail!("{} is larger than {INPUT_BYTES_MAX} bytes; split it, or load it with `put --lines`", name(path));
+    }
+    Ok(bytes)
+}
+
+/// How an input is called in a message.
+pub(crate) fn name(path: &Path) -> String {
+    if is_stdin(path) { "standard input".into() } else { path.display().to_string() }
+}
+
+/// A secret from its file, from the terminal without echo, or else from the first line of standard input.
+pub(crate) fn secret(file: Option<&Path>, what: &str, prompt: &str) -> Result<SecretText> {
+    if let Some(file) = file {
+        return secrets::read_file(file, what);
+    }
+    let mut text = zeroize::Zeroizing::new(String::new());
+    if io::stdin().is_terminal() {
+        let terminal = console::Term::stderr();
+        terminal.write_str(prompt).context("cannot write to the terminal")?;
+        *text = terminal.read_secure_line().context("cannot read from the terminal")?;
+    } else {
+        let read = io::stdin().lock().take(SECRET_BYTES_MAX).read_to_string(&mut text);
+        read.with_context(|| format!("cannot read the {what} from standard input"))?;
+    }
+    match text.lines().next().map(str::trim) {
+        Some(line) if !line.is_empty() => Ok(SecretText::new(line)),
+        _ => bail!("no {what} was given; type it, pipe it in, or name its file"),
+    }
+}
+
+/// Asks for a word on the terminal; `None` where there is no terminal to ask on.
+pub(crate) fn ask(prompt: &str) -> Result<Option<String>> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(None);
+    }
+    let terminal = console::Term::stderr();
+    terminal.write_str(prompt).context("cannot write to the terminal")?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).context("cannot read from the terminal")?;
+    Ok(Some(answer.trim().to_owned()))
+}
