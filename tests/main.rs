@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod at_rest;
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
 mod concurrency;
 #[cfg(test)]
 mod contract;

@@ -1,7 +1,7 @@
 //! How a program is started: command line, variables, directory; and what it is to run to its end.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -21,6 +21,7 @@ pub struct Start {
     arguments: Vec<OsString>,
     variables: Vec<(String, OsString)>,
     directory: Option<PathBuf>,
+    input: Option<Vec<u8>>,
 }
 
 impl Start {
@@ -28,7 +29,7 @@ impl Start {
     pub fn bare(program: impl Into<PathBuf>, arguments: &[&str]) -> Self {
         let program = std::env::var_os("DELTADB_BIN").map_or_else(|| program.into(), PathBuf::from);
         let arguments = arguments.iter().map(OsString::from).collect();
-        Self { program, prefix: Vec::new(), arguments, variables: Vec::new(), directory: None }
+        Self { program, prefix: Vec::new(), arguments, variables: Vec::new(), directory: None, input: None }
     }
 
     /// `deltadb serve` over a data directory, on a free port, with [`ADMIN_KEY`] and [`MASTER_KEY`].
@@ -79,6 +80,13 @@ impl Start {
     #[must_use]
     pub fn directory(mut self, directory: &Path) -> Self {
         self.directory = Some(directory.into());
+        self
+    }
+
+    /// The same with this on standard input, which is empty otherwise.
+    #[must_use]
+    pub fn input(mut self, input: impl AsRef<[u8]>) -> Self {
+        self.input = Some(input.as_ref().to_vec());
         self
     }
 
@@ -137,12 +145,20 @@ impl Start {
 
     /// Runs a command to its end.
     pub fn run(&self) -> Finished {
-        let mut child = self.command().spawn().expect("the program starts");
+        let mut command = self.command();
+        if self.input.is_some() {
+            command.stdin(Stdio::piped());
+        }
+        let mut child = command.spawn().expect("the program starts");
+        let input = child.stdin.take().zip(self.input.clone());
+        // A program that does not read it all is no failure of the test's.
+        let writer = input.map(|(mut stdin, bytes)| thread::spawn(move || drop(stdin.write_all(&bytes))));
         let (mut out, mut err) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
         let out = thread::spawn(move || read_all(&mut out));
         let err = thread::spawn(move || read_all(&mut err));
         let status = wait(&mut child, DEADLINE);
         let status = status.unwrap_or_else(|| end(&mut child));
+        writer.into_iter().for_each(|writer| writer.join().expect("a writer"));
         let text = |thread: thread::JoinHandle<String>| thread.join().expect("a reader");
         Finished { code: status.code(), stdout: text(out), stderr: text(err) }
     }

@@ -21,7 +21,7 @@ fails! {
     an_unknown_variable_is_named: |directory| serve(directory).variable("DELTADB_REST_ADR", "127.0.0.1:0")
         => "error: configuration: unknown setting \"rest_adr\"; available: rest_addr, data_dir, storage, validator, names, key_id, master_key_file, admin_key_file, worker_id, client_ttl, rest_max_body_size, header_bytes_max, connections_max, connections_per_address_max, header_deadline, idle_deadline, body_deadline, request_deadline, document_depth_max, batch_entities_max, cache_bytes, cache_size, cache_ttl, key_index_bytes, log_format, dev";
     an_unknown_flag_is_named: |directory| serve(directory).arg("--rest-adr=127.0.0.1:0")
-        => "error: unexpected argument '--rest-adr' found; tip: a similar argument exists: '--rest-addr'; see `deltadb --help`";
+        => "error: unexpected argument '--rest-adr' found; tip: a similar argument exists: '--rest-addr'; see `deltadb serve --help`";
     an_unknown_field_of_a_plugin_is_named: |directory| configured(directory, "[storage]\nplugin = \"embedded\"\njournal = 1\n")
         => "error: settings of plug-in embedded: unknown field `journal`, expected one of `path`, `cache_bytes`, `write_buffer_bytes`, `journal_bytes`, `commit_writes_max`, `waiting_writes_max`, `waiting_bytes_max`";
     an_unknown_storage_lists_what_is_available: |directory| serve(directory).arg("--storage=papyrus")

@@ -15,6 +15,8 @@ const GROUPS: [(&str, &[&str]); 5] = [
 
 /// What follows the commands.
 const AFTER: &str = "\
+`deltadb COMMAND --help` has examples of each command.
+
 Examples:
   deltadb serve --dev                            a server to try things on, with keys it makes itself
   deltadb login --key-file delta-data/dev-admin.key
@@ -40,7 +42,7 @@ Exit codes:
 
 /// The whole command line.
 pub(crate) fn command() -> Command {
-    let command = Cli::command().after_help(AFTER);
+    let command = Cli::command().bin_name("deltadb").after_help(AFTER);
     let template =
         format!("{{about}}\n\n{{usage-heading}} {{usage}}\n\n{}Options:\n{{options}}{{after-help}}", groups(&command));
     command.help_template(template)

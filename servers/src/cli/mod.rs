@@ -27,7 +27,7 @@ pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
     let arguments = go_flags::normalise(arguments);
     let arguments = if started_as == MAIN_WORKER { as_command(arguments, "main") } else { arguments };
     let arguments = if started_as == PROC_WORKER { as_command(arguments, "worker") } else { arguments };
-    let parsed = help::command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed = help::command().try_get_matches_from(&arguments).and_then(|matches| Cli::from_arg_matches(&matches));
     let result = match parsed {
         Ok(cli) => execute(cli.command),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
             drop(error.print());
             return ExitCode::FAILURE;
         }
-        Err(error) => Err(anyhow::anyhow!(usage(&error))),
+        Err(error) => Err(anyhow::anyhow!(usage(&error, &arguments))),
     };
     result.unwrap_or_else(|error| {
         eprint_line(&format!("error: {}", format!("{error:#}").replace('\n', " ")));
@@ -76,12 +76,19 @@ fn as_command(mut arguments: Vec<OsString>, command: &str) -> Vec<OsString> {
 }
 
 /// What is wrong with the arguments, in one line; clap's own message has several.
-fn usage(error: &clap::Error) -> String {
+fn usage(error: &clap::Error, arguments: &[OsString]) -> String {
     let text = error.to_string();
     let lines =
-        text.lines().take_while(|line| !line.starts_with("Usage:")).map(str::trim).filter(|line| !line.is_empty());
-    let line = lines.collect::<Vec<_>>().join("; ");
-    format!("{}; see `deltadb --help`", line.trim_start_matches("error: "))
+        text.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")).map(str::trim);
+    let line = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ").replace(":; ", ": ");
+    let (mut command, mut path) = (help::command(), "deltadb".to_owned());
+    for argument in arguments.iter().skip(1) {
+        if let Some(inner) = command.find_subcommand(argument).cloned() {
+            path = format!("{path} {}", inner.get_name());
+            command = inner;
+        }
+    }
+    format!("{}; see `{path} --help`", line.trim_start_matches("error: "))
 }
 
 /// A line for whoever started the process; one who does not read it any more is no failure.

@@ -1,11 +1,12 @@
 //! What comes in: documents from files and standard input, and secrets, which a terminal does not show.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use delta_core::keys::SecretText;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::secrets;
 
@@ -60,9 +61,12 @@ pub(crate) fn secret(file: Option<&Path>, what: &str, prompt: &str) -> Result<Se
     }
     let mut text = zeroize::Zeroizing::new(String::new());
     if io::stdin().is_terminal() {
-        let terminal = console::Term::stderr();
-        terminal.write_str(prompt).context("cannot write to the terminal")?;
-        *text = terminal.read_secure_line().context("cannot read from the terminal")?;
+        let silent = Silent::begin().context("cannot keep the terminal from showing what is typed")?;
+        eprint(prompt)?;
+        let read = io::stdin().lock().take(SECRET_BYTES_MAX).read_line(&mut text);
+        drop(silent);
+        eprint("\n")?;
+        read.context("cannot read from the terminal")?;
     } else {
         let read = io::stdin().lock().take(SECRET_BYTES_MAX).read_to_string(&mut text);
         read.with_context(|| format!("cannot read the {what} from standard input"))?;
@@ -73,13 +77,37 @@ pub(crate) fn secret(file: Option<&Path>, what: &str, prompt: &str) -> Result<Se
     }
 }
 
+/// A terminal that does not show what is typed, until this is dropped. It is silent before the question appears, so that
+/// not even a key that is pasted at once is shown.
+struct Silent(Termios);
+
+impl Silent {
+    fn begin() -> io::Result<Self> {
+        let before = tcgetattr(io::stdin())?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(io::stdin(), OptionalActions::Now, &silent)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        drop(tcsetattr(io::stdin(), OptionalActions::Now, &self.0));
+    }
+}
+
+fn eprint(text: &str) -> Result<()> {
+    let mut terminal = io::stderr().lock();
+    terminal.write_all(text.as_bytes()).and_then(|()| terminal.flush()).context("cannot write to the terminal")
+}
+
 /// Asks for a word on the terminal; `None` where there is no terminal to ask on.
 pub(crate) fn ask(prompt: &str) -> Result<Option<String>> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Ok(None);
     }
-    let terminal = console::Term::stderr();
-    terminal.write_str(prompt).context("cannot write to the terminal")?;
+    eprint(prompt)?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).context("cannot read from the terminal")?;
     Ok(Some(answer.trim().to_owned()))
