@@ -32,7 +32,7 @@ pub(crate) enum Command {
     #[command(hide = true)]
     Worker(WorkerArgs),
     #[command(flatten)]
-    Client(ClientCommand),
+    Client(Box<ClientCommand>),
     /// List the plug-ins that are compiled in
     #[command(after_help = "Examples:\n  deltadb plugins")]
     Plugins,

@@ -32,7 +32,7 @@ pub(crate) struct Connection {
         hide_env_values = true,
         default_value = "http://127.0.0.1:8080"
     )]
-    pub(crate) url: ServerUrl,
+    url: String,
     /// The file with an API key or token; else DELTADB_TOKEN, else the session of `deltadb login`
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
@@ -81,6 +81,11 @@ fn timeout(text: &str) -> Result<Duration, String> {
 }
 
 impl Connection {
+    /// The server. It is parsed here, because the parser of the arguments would repeat a password in it.
+    pub(crate) fn server(&self) -> Result<ServerUrl> {
+        self.url.parse().map_err(|wrong: String| anyhow!("--url or DELTADB_URL: {wrong}"))
+    }
+
     /// The credential that this command sends.
     pub(crate) fn credential(&self) -> Result<Credential> {
         if let Some(file) = &self.token_file {
@@ -89,7 +94,7 @@ impl Connection {
         if let Some(token) = token_variable()? {
             return Ok(Credential { token: Some(token), from: Origin::Variable });
         }
-        let session = sessions::find(&self.url)?;
+        let session = sessions::find(&self.server()?)?;
         let from = if session.is_some() { Origin::Session } else { Origin::Nowhere };
         Ok(Credential { token: session.map(|session| session.token), from })
     }

@@ -76,17 +76,18 @@ impl Client {
 
     /// Makes a client with a credential that the user did not set up: that of a session, or none.
     pub(crate) fn with_credential(connection: &Connection, credential: Credential) -> Outcome<Self> {
+        let url = connection.server()?.0;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_DEADLINE)
             .timeout(connection.timeout)
             .user_agent(concat!("deltadb/", env!("CARGO_PKG_VERSION")));
-        let builder = trust(builder, &connection.url.0, connection.ca_cert.as_deref())?;
+        let builder = trust(builder, &url, connection.ca_cert.as_deref())?;
         Ok(Self {
             runtime: runtime.context("cannot start the client")?,
             http: builder.build().context("cannot start the client")?,
-            url: connection.url.0.clone(),
+            url,
             timeout: connection.timeout,
             credential,
         })

@@ -93,7 +93,7 @@ impl Silent {
 
 impl Drop for Silent {
     fn drop(&mut self) {
-        drop(tcsetattr(io::stdin(), OptionalActions::Now, &self.0));
+        tcsetattr(io::stdin(), OptionalActions::Now, &self.0).unwrap_or_default();
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use ::http::Method;
 use clap::Args;
 use delta_core::keys::SecretText;
+use reqwest::Url;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -39,7 +40,8 @@ pub(crate) struct Login {
 
 impl Login {
     pub(crate) fn run(self, connection: &Connection) -> Outcome {
-        let url = &connection.url.0;
+        let server = connection.server()?;
+        let url = &server.0;
         let key = input::secret(self.key_file.as_deref(), "key", &format!("Key for {url}: "))?;
         let client = Client::with_credential(connection, Credential::none())?;
         let body = Zeroizing::new(json!({"key": key.expose()}).to_string());
@@ -57,10 +59,10 @@ impl Login {
         };
         let line = format!("logged in to {url} as {}", output::printable(&client_id));
         let line = format!("{line} until {}", output::printable(&expires_at));
-        let mut shown = json!({"url": url.as_str(), "client_id": &client_id, "expires_at": &expires_at});
-        shown["permissions"] = answer.get("permissions").cloned().unwrap_or_default();
+        let permissions = answer.get("permissions");
+        let shown = json!({"url": url.as_str(), "client_id": &client_id, "expires_at": &expires_at, "permissions": permissions});
         let session = Session { token: SecretText::new(token), client_id, expires_at };
-        sessions::save(&connection.url, session)?;
+        sessions::save(&server, session)?;
         if token_variable()?.is_some() {
             eprint_line(&format!("{TOKEN_VARIABLE} is set, and goes before this session"));
         }
@@ -70,14 +72,15 @@ impl Login {
 
 /// `deltadb logout`.
 pub(crate) fn logout(connection: &Connection) -> Outcome {
-    let url = &connection.url.0;
-    let Some(session) = sessions::find(&connection.url)? else {
-        return said(connection, "there was no session", &format!("there is no session with {url}"));
+    let server = connection.server()?;
+    let url = &server.0;
+    let Some(session) = sessions::find(&server)? else {
+        return said(connection, url, "there was no session", &format!("there is no session with {url}"));
     };
     let client = Client::with_credential(connection, Credential::session(session.token))?;
     let ended = client.call(Method::POST, &["api", "logout"])?.send();
     // It goes in any case: whoever logs out wants the file to be without it.
-    sessions::forget(&connection.url)?;
+    sessions::forget(&server)?;
     match ended {
         Ok(_) => {}
         // It had ended before.
@@ -87,12 +90,12 @@ pub(crate) fn logout(connection: &Connection) -> Outcome {
             return Err(failure.advise(output::printable(&advice)));
         }
     }
-    said(connection, "logged out", &format!("logged out of {url}"))
+    said(connection, url, "logged out", &format!("logged out of {url}"))
 }
 
-fn said(connection: &Connection, status: &str, line: &str) -> Outcome {
+fn said(connection: &Connection, url: &Url, status: &str, line: &str) -> Outcome {
     match connection.json {
-        true => output::line(&json!({"status": status, "url": connection.url.0.as_str()}).to_string()),
+        true => output::line(&json!({"status": status, "url": url.as_str()}).to_string()),
         false => output::line(line),
     }
 }
