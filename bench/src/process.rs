@@ -33,7 +33,8 @@ impl Server {
     pub(crate) fn deltadb(binary: &Path, directory: &Path, preload: Option<&Path>) -> Result<Self> {
         let addr = free_address()?;
         let mut command = Command::new(binary);
-        command.args(["serve", "--dev", "--rest-addr", &addr.to_string(), "--data-dir"]).arg(directory.join("delta"));
+        command.args(["serve", "--dev", "--rest-addr", &addr.to_string(), "--grpc-addr", "127.0.0.1:0", "--data-dir"]);
+        command.arg(directory.join("delta"));
         command.env("ADMIN_KEY", ADMIN_KEY);
         Self::start("deltadb", addr, command, directory, preload)
     }

@@ -48,6 +48,7 @@ pub(crate) struct Selected {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
     pub(crate) rest_addr: SocketAddr,
+    pub(crate) grpc_addr: SocketAddr,
     pub(crate) data_dir: PathBuf,
     pub(crate) storage: Selected,
     pub(crate) validator: Selected,
@@ -58,6 +59,7 @@ pub(crate) struct Config {
     pub(crate) worker_id: Option<WriterId>,
     pub(crate) client_ttl: ConfigDuration,
     pub(crate) rest_max_body_size: usize,
+    pub(crate) grpc_max_recv_msg_size: usize,
     pub(crate) header_bytes_max: usize,
     pub(crate) connections_max: usize,
     pub(crate) connections_per_address_max: usize,
@@ -82,6 +84,7 @@ impl Default for Config {
         let seconds = |seconds| ConfigDuration(Duration::from_secs(seconds));
         Self {
             rest_addr: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            grpc_addr: SocketAddr::from(([127, 0, 0, 1], 50051)),
             data_dir: "./delta-data".into(),
             storage: selected("embedded"),
             validator: selected("jsonschema"),
@@ -93,6 +96,7 @@ impl Default for Config {
             worker_id: None,
             client_ttl: seconds(24 * 3600),
             rest_max_body_size: 1 << 20,
+            grpc_max_recv_msg_size: 4 << 20,
             header_bytes_max: 64 << 10,
             connections_max: 10_000,
             connections_per_address_max: 1_000,
@@ -141,14 +145,17 @@ impl Config {
     }
 
     fn check(&self) -> Result<()> {
-        if self.dev && !self.rest_addr.ip().is_loopback() {
-            bail!("--dev serves this machine only; use a loopback address for --rest-addr, or leave --dev out");
+        for (flag, address) in [("--rest-addr", self.rest_addr), ("--grpc-addr", self.grpc_addr)] {
+            if self.dev && !address.ip().is_loopback() {
+                bail!("--dev serves this machine only; use a loopback address for {flag}, or leave --dev out");
+            }
         }
         if self.document_depth_max == 0 || self.document_depth_max > DEPTH_MAX_CEILING {
             bail!("document_depth_max must be 1 to {DEPTH_MAX_CEILING}");
         }
         for (field, value) in [
             ("rest_max_body_size", self.rest_max_body_size),
+            ("grpc_max_recv_msg_size", self.grpc_max_recv_msg_size),
             ("batch_entities_max", self.batch_entities_max),
             ("cache_bytes", self.cache_bytes),
             ("header_bytes_max", self.header_bytes_max),
@@ -224,7 +231,7 @@ fn one_line(error: figment::Error) -> String {
                 figment::error::Kind::UnknownField(name, available) => {
                     format!("unknown setting {name:?}; available: {}", available.join(", "))
                 }
-                kind if field == "rest_addr: " => format!("{field}{kind}; write one like 127.0.0.1:8080"),
+                kind if ["rest_addr: ", "grpc_addr: "].contains(&field.as_str()) => format!("{field}{kind}; write one like 127.0.0.1:8080"),
                 kind => format!("{field}{kind}"),
             }
         })

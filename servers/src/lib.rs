@@ -1,4 +1,4 @@
-//! DeltaDatabase as a process: configuration, roles, REST and the command line.
+//! DeltaDatabase as a process: configuration, roles, REST, gRPC and the command line.
 //!
 //! A distribution with plug-ins of its own links them and calls [`run`]:
 //! `use my_plugin as _; fn main() -> std::process::ExitCode { delta_server::run() }`.
@@ -8,6 +8,7 @@ mod cli;
 mod config;
 mod duration;
 mod error;
+mod grpc;
 mod listen;
 mod plugins;
 mod rest;
@@ -31,6 +32,13 @@ pub fn run() -> ExitCode {
 /// The OpenAPI document of this version, as JSON.
 pub fn openapi() -> String {
     rest::document()
+}
+
+pub use grpc::api as grpc_api;
+
+/// The descriptor set of every gRPC service of this version, encoded as `google.protobuf.FileDescriptorSet`.
+pub fn grpc_descriptor() -> &'static [u8] {
+    grpc::api::DESCRIPTOR
 }
 
 /// The names of the compiled-in plug-ins as `point/name`, in order.

@@ -16,7 +16,6 @@
 
 mod activity;
 mod http1;
-#[allow(dead_code, reason = "no service is spoken to over HTTP/2 yet")]
 mod http2;
 mod limits;
 mod stream;
@@ -139,7 +138,6 @@ pub(crate) async fn serve_http1(
 ///
 /// A request's extensions have tonic's `TcpConnectInfo`. An answer must *begin* within the request deadline, so that a
 /// stream of the server's may last; whoever reads a stream of the client's begins its answer first.
-#[allow(dead_code, reason = "no service is spoken to over HTTP/2 yet")]
 pub(crate) async fn serve_http2<S>(door: Door, service: S, stop: CancellationToken)
 where
     S: Service<

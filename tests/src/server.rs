@@ -61,15 +61,31 @@ impl Output {
     }
 }
 
-/// The address on the "REST:" line; `None` if standard output ends without one.
-fn wait_for_address(lines: &Receiver<String>) -> Option<SocketAddr> {
+/// Where a server listens.
+#[derive(Debug, Clone, Copy)]
+struct Addresses {
+    rest: SocketAddr,
+    grpc: SocketAddr,
+}
+
+/// The addresses on the lines "REST:" and "gRPC:"; `None` if standard output ends without them.
+fn wait_for_addresses(lines: &Receiver<String>) -> Option<Addresses> {
     let until = Instant::now() + DEADLINE;
+    let mut rest = None;
     loop {
         let line = lines.recv_timeout(until.saturating_duration_since(Instant::now())).ok()?;
-        let Some(rest) = line.strip_prefix("REST:") else { continue };
-        let address = rest.trim().strip_prefix("http://").and_then(|rest| rest.split_whitespace().next());
-        return Some(address.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("no address: {line}")));
+        rest = rest.or_else(|| address(&line, "REST:"));
+        if let (Some(rest), Some(grpc)) = (rest, address(&line, "gRPC:")) {
+            return Some(Addresses { rest, grpc });
+        }
     }
+}
+
+/// The address on a line that begins like this.
+fn address(line: &str, name: &str) -> Option<SocketAddr> {
+    let rest = line.strip_prefix(name)?.trim();
+    let address = rest.split_once("://").and_then(|(_, rest)| rest.split_whitespace().next());
+    Some(address.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("no address: {line}")))
 }
 
 pub(crate) fn wait(child: &mut Child, most: Duration) -> Option<ExitStatus> {
@@ -93,7 +109,7 @@ pub(crate) fn end(child: &mut Child) -> ExitStatus {
 #[derive(Debug)]
 pub struct Server {
     child: Child,
-    address: SocketAddr,
+    addresses: Addresses,
     output: Output,
 }
 
@@ -105,15 +121,20 @@ impl Server {
         let output = Output::default();
         output.follow(child.stdout.take().expect("piped"), Some(lines));
         output.follow(child.stderr.take().expect("piped"), None);
-        match wait_for_address(&listening) {
-            Some(address) => Ok(Self { child, address, output }),
+        match wait_for_addresses(&listening) {
+            Some(addresses) => Ok(Self { child, addresses, output }),
             None => Err(Ended { status: end(&mut child), output: output.text() }),
         }
     }
 
-    /// Where it listens.
+    /// Where it listens for REST.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.addresses.rest
+    }
+
+    /// Where it listens for gRPC.
+    pub fn grpc_address(&self) -> SocketAddr {
+        self.addresses.grpc
     }
 
     /// Its process id.
@@ -123,7 +144,7 @@ impl Server {
 
     /// A client without a credential.
     pub fn anonymous(&self) -> Client {
-        Client::new(self.address)
+        Client::new(self.address())
     }
 
     /// A client with [`ADMIN_KEY`].

@@ -32,20 +32,21 @@ impl Start {
         Self { program, prefix: Vec::new(), arguments, variables: Vec::new(), directory: None, input: None }
     }
 
-    /// `deltadb serve` over a data directory, on a free port, with [`ADMIN_KEY`] and [`MASTER_KEY`].
+    /// `deltadb serve` over a data directory, on free ports, with [`ADMIN_KEY`] and [`MASTER_KEY`].
     pub fn serve(program: impl Into<PathBuf>, data: &Path) -> Self {
-        let start = Self::bare(program, &["serve"]).on_a_free_port(data);
+        let start = Self::bare(program, &["serve"]).on_free_ports(data);
         start.variable("ADMIN_KEY", ADMIN_KEY).variable("MASTER_KEY", MASTER_KEY)
     }
 
-    /// `deltadb serve --dev` over a data directory, on a free port, with keys of its own.
+    /// `deltadb serve --dev` over a data directory, on free ports, with keys of its own.
     pub fn dev(program: impl Into<PathBuf>, data: &Path) -> Self {
-        Self::bare(program, &["serve", "--dev"]).on_a_free_port(data)
+        Self::bare(program, &["serve", "--dev"]).on_free_ports(data)
     }
 
     /// By variables, so that a test's own flags count instead.
-    fn on_a_free_port(self, data: &Path) -> Self {
-        self.variable("DELTADB_REST_ADDR", "127.0.0.1:0").variable("DELTADB_DATA_DIR", data)
+    fn on_free_ports(self, data: &Path) -> Self {
+        let any = "127.0.0.1:0";
+        self.variable("DELTADB_REST_ADDR", any).variable("DELTADB_GRPC_ADDR", any).variable("DELTADB_DATA_DIR", data)
     }
 
     /// The same with one more argument.

@@ -31,10 +31,11 @@ fn a_port_that_is_taken_is_named_and_nothing_is_made() {
     let directory = directory();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let _listener = std::net::TcpListener::bind(taken).unwrap();
-    let line = failure(&serve(&directory).arg("--rest-addr").arg(taken.to_string()), &directory);
-    let line = line.replace(&taken.to_string(), "ADDRESS");
-    assert_eq!(line, "error: ADDRESS is taken by another process; stop that one or choose another --rest-addr");
-    assert!(!data(&directory).exists());
+    for flag in ["--rest-addr", "--grpc-addr"] {
+        let line = failure(&serve(&directory).arg(flag).arg(taken.to_string()), &directory);
+        assert_eq!(line, format!("error: {taken} is taken by another process; stop that one or choose another {flag}"));
+        assert!(!data(&directory).exists());
+    }
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub(crate) struct Cli {
 /// A command.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run the database in this process: REST, validation, encryption and storage
+    /// Run the database in this process: REST, gRPC, validation, encryption and storage
     #[command(after_help = SERVE_HELP)]
     Serve(Box<ServeArgs>),
     /// Run the Main Worker; in this version it does the Processing Workers' work itself
@@ -99,6 +99,9 @@ pub(crate) struct ServeArgs {
     /// Where REST listens [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     rest_addr: Option<String>,
+    /// Where gRPC listens [default: 127.0.0.1:50051]
+    #[arg(long, value_name = "ADDR")]
+    grpc_addr: Option<String>,
     /// Where data is kept [default: ./delta-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -138,6 +141,9 @@ pub(crate) struct ServeArgs {
     /// The largest body of a request, in bytes [default: 1048576]
     #[arg(long, value_name = "BYTES")]
     rest_max_body_size: Option<u64>,
+    /// The largest message of a gRPC call, in bytes [default: 4194304]
+    #[arg(long, value_name = "BYTES")]
+    grpc_max_recv_msg_size: Option<u64>,
     /// The largest header of a request, in bytes [default: 65536]
     #[arg(long, value_name = "BYTES")]
     header_bytes_max: Option<u64>,
@@ -189,6 +195,7 @@ impl ServeArgs {
         let fields = [
             ("dev", self.dev.map(Value::from)),
             ("rest_addr", self.rest_addr.map(Value::from)),
+            ("grpc_addr", self.grpc_addr.map(Value::from)),
             ("data_dir", path(self.data_dir)),
             ("storage", self.storage.map(Value::from)),
             ("validator", self.validator.map(Value::from)),
@@ -199,6 +206,7 @@ impl ServeArgs {
             ("worker_id", self.worker_id.map(Value::from)),
             ("client_ttl", self.client_ttl.map(Value::from)),
             ("rest_max_body_size", self.rest_max_body_size.map(Value::from)),
+            ("grpc_max_recv_msg_size", self.grpc_max_recv_msg_size.map(Value::from)),
             ("header_bytes_max", self.header_bytes_max.map(Value::from)),
             ("connections_max", self.connections_max.map(Value::from)),
             ("connections_per_address_max", self.connections_per_address_max.map(Value::from)),

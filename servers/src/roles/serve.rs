@@ -18,12 +18,13 @@ use crate::app::App;
 use crate::cli::args::ServeArgs;
 use crate::cli::print_line;
 use crate::config::Config;
+use crate::grpc::Grpc;
 use crate::listen::Front;
 use crate::rest::Rest;
 use crate::roles::store::Store;
 use crate::roles::{harden, keys, store};
 use crate::secrets::Secrets;
-use crate::{listen, plugins, telemetry};
+use crate::{grpc, listen, plugins, telemetry};
 
 /// Runs until it is told to stop.
 pub(crate) fn run(args: ServeArgs) -> Result<()> {
@@ -44,24 +45,30 @@ async fn serve(config: Config, secrets: Secrets) -> Result<()> {
     let validator = validator(&config)?;
     let front = Front::new(&config);
     let rest = front.bind(config.rest_addr, "--rest-addr").await?;
-    let address = rest.address();
+    let grpc = front.bind(config.grpc_addr, "--grpc-addr").await?;
+    let (address, grpc_address) = (rest.address(), grpc.address());
     let store = store::open(&config, &secrets).await?;
     let storage = store.storage.clone();
     let place = store.place.clone();
     let app = app(&config, admin, validator, store)?;
     app.engine.resume_drops().await?;
     print_line(&format!("REST:      http://{address}  (documentation at http://{address}/docs)"));
+    print_line(&format!("gRPC:      http://{grpc_address}"));
     print_line(&format!("Data:      {place}"));
     if config.dev {
         print_line("Mode:      --dev: keys lie beside the data, and any client on this machine may log in by name");
     }
 
     let stop = CancellationToken::new();
-    let served = tokio::spawn(listen::serve_http1(rest, Rest::new(app), stop.clone()));
+    let open = grpc::open(app.clone(), stop.clone()).await?;
+    let calls = Grpc::new(app.clone(), open, config.grpc_max_recv_msg_size);
+    let rest = tokio::spawn(listen::serve_http1(rest, Rest::new(app), stop.clone()));
+    let grpc = tokio::spawn(listen::serve_http2(grpc, calls, stop.clone()));
     stop_signal.await;
     tracing::info!("stopping: no new connections, requests in flight have {:?}", listen::DRAIN_DEADLINE);
     stop.cancel();
-    served.await?;
+    rest.await?;
+    grpc.await?;
     storage.close().await?;
     Ok(())
 }
