@@ -15,6 +15,8 @@ mod engine;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
+mod grpc;
+#[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod logs;

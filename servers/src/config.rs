@@ -231,7 +231,9 @@ fn one_line(error: figment::Error) -> String {
                 figment::error::Kind::UnknownField(name, available) => {
                     format!("unknown setting {name:?}; available: {}", available.join(", "))
                 }
-                kind if ["rest_addr: ", "grpc_addr: "].contains(&field.as_str()) => format!("{field}{kind}; write one like 127.0.0.1:8080"),
+                kind if ["rest_addr: ", "grpc_addr: "].contains(&field.as_str()) => {
+                    format!("{field}{kind}; write one like 127.0.0.1:8080")
+                }
                 kind => format!("{field}{kind}"),
             }
         })

@@ -15,4 +15,5 @@ pub mod namespace;
 pub mod packages;
 pub mod random;
 pub mod server;
+pub mod skins;
 pub mod start;

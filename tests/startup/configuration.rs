@@ -65,7 +65,9 @@ fn a_main_worker_by_name_serves_with_flags_as_go_writes_them() {
     let link = directory.path().join("main-worker");
     std::os::unix::fs::symlink(Start::bare(PROGRAM, &[]).program(), &link).unwrap();
     let data = format!("-data-dir={}", directory.path().join("data").display());
-    let start = Start::bare(PROGRAM, &["-rest-addr=127.0.0.1:0", "-grpc-addr=127.0.0.1:0", &data, "-client-ttl", "1h30m"]).run_as(&link);
+    let start =
+        Start::bare(PROGRAM, &["-rest-addr=127.0.0.1:0", "-grpc-addr=127.0.0.1:0", &data, "-client-ttl", "1h30m"])
+            .run_as(&link);
     let server = start.variable("ADMIN_KEY", ADMIN_KEY).variable("MASTER_KEY", MASTER_KEY).up();
     server.admin().put("/entity/db/k", "1").expect(201);
 }

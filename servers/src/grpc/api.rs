@@ -2,7 +2,11 @@
 //!
 //! Messages have no `Debug`: they hold documents and credentials.
 
-#![allow(missing_docs, clippy::allow_attributes_without_reason, reason = "generated; the definitions hold the sentences")]
+#![allow(
+    missing_docs,
+    clippy::allow_attributes_without_reason,
+    reason = "generated; the definitions hold the sentences"
+)]
 
 /// The first clients' service.
 pub mod deltadb {

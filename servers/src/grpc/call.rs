@@ -32,6 +32,8 @@ use crate::grpc::status::{deadline_exceeded, status};
 pub(crate) const SERVICES: [&str; 4] = [ENTITIES, DATABASES, SCHEMAS, MAIN_WORKER];
 /// Their calls that need none.
 const PUBLIC: [&str; 2] = ["/delta.v1.Schemas/List", "/delta.v1.Schemas/Get"];
+/// A call whose message has a field for the credential.
+const PROCESS: &str = "/deltadb.MainWorker/Process";
 /// The longest number of a deadline, in digits.
 const TIMEOUT_DIGITS_MAX: usize = 8;
 
@@ -78,45 +80,48 @@ impl Service<Request<Body>> for Grpc {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let services = self.0.clone();
         Box::pin(async move {
-            // A fault in one call must not take its connection's other calls with it.
-            let answered = AssertUnwindSafe(services.in_time(request)).catch_unwind().await;
-            Ok(answered.unwrap_or_else(|_| status(&Error::internal("a call's handler panicked")).into_http()))
+            let is_grpc = |value: &http::HeaderValue| value.as_bytes().starts_with(b"application/grpc");
+            if !request.headers().get(header::CONTENT_TYPE).is_some_and(is_grpc) {
+                let mut refused = Response::new(Body::empty());
+                *refused.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+                return Ok(refused);
+            }
+            Ok(match timeout(request.headers()) {
+                Ok(timeout) => guarded(services.answer(request), timeout).await,
+                Err(error) => status(&error).into_http(),
+            })
         })
     }
 }
 
-impl Services {
-    /// Answers within the deadline that the caller gave, if it gave one.
-    async fn in_time(&self, request: Request<Body>) -> Response<Body> {
-        let is_grpc = |value: &http::HeaderValue| value.as_bytes().starts_with(b"application/grpc");
-        if !request.headers().get(header::CONTENT_TYPE).is_some_and(is_grpc) {
-            let mut refused = Response::new(Body::empty());
-            *refused.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            return refused;
-        }
-        match timeout(request.headers()) {
-            Ok(None) => self.answer(request).await,
-            Ok(Some(timeout)) => match tokio::time::timeout(timeout, self.answer(request)).await {
-                Ok(response) => response,
-                Err(_) => deadline_exceeded().into_http(),
-            },
-            Err(error) => status(&error).into_http(),
-        }
+/// Answers within the time that the caller gave, if it gave one. A fault in one call must not take its connection's other
+/// calls with it.
+async fn guarded(answer: impl Future<Output = Response<Body>>, timeout: Option<Duration>) -> Response<Body> {
+    let answer = AssertUnwindSafe(answer).catch_unwind();
+    let answered = match timeout {
+        None => Ok(answer.await),
+        Some(timeout) => tokio::time::timeout(timeout, answer).await,
+    };
+    match answered {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => status(&Error::internal("a call's handler panicked")).into_http(),
+        Err(_) => deadline_exceeded().into_http(),
     }
+}
 
+impl Services {
     async fn answer(&self, mut request: Request<Body>) -> Response<Body> {
         let path = request.uri().path();
-        let service = path.split('/').nth(1).unwrap_or_default();
-        if !SERVICES.contains(&service) {
+        let named = path.split('/').nth(1).unwrap_or_default();
+        let Some(service) = SERVICES.into_iter().find(|service| *service == named) else {
             let answered = self.open.clone().call(request).await;
             return answered.unwrap_or_else(|never| match never {});
-        }
+        };
         if !PUBLIC.contains(&path)
-            && let Err(error) = self.authenticate(service, &mut request).await
+            && let Err(error) = self.authenticate(&mut request).await
         {
             return status(&error).into_http();
         }
-        let service = request.uri().path().split('/').nth(1).unwrap_or_default();
         let answered = match service {
             ENTITIES => self.entities.clone().call(request).await,
             DATABASES => self.databases.clone().call(request).await,
@@ -127,10 +132,9 @@ impl Services {
     }
 
     /// Finds out who is asking, and leaves it with the request.
-    async fn authenticate(&self, service: &str, request: &mut Request<Body>) -> Result<()> {
+    async fn authenticate(&self, request: &mut Request<Body>) -> Result<()> {
         let Some(credential) = bearer(request.headers())? else {
-            // Its messages have a field for the credential.
-            return if service == MAIN_WORKER { Ok(()) } else { Err(missing_credential()) };
+            return if request.uri().path() == PROCESS { Ok(()) } else { Err(missing_credential()) };
         };
         let address = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
         let who = self.app.authenticate(credential, address.map(|address| address.ip())).await?;
@@ -193,7 +197,9 @@ fn timeout(headers: &HeaderMap) -> Result<Option<Duration>> {
     });
     match parsed {
         Some(timeout) => Ok(Some(timeout)),
-        None => Err(Error::invalid("invalid_timeout", "grpc-timeout is up to eight digits and one of H, M, S, m, u, n")),
+        None => {
+            Err(Error::invalid("invalid_timeout", "grpc-timeout is up to eight digits and one of H, M, S, m, u, n"))
+        }
     }
 }
 
@@ -203,6 +209,17 @@ mod tests {
 
     fn with(name: &'static str, value: &str) -> HeaderMap {
         HeaderMap::from_iter([(http::HeaderName::from_static(name), value.parse().unwrap())])
+    }
+
+    #[tokio::test]
+    async fn a_panic_and_a_deadline_end_their_own_call() {
+        let code = |response: Response<Body>| Status::from_header_map(response.headers()).unwrap().code();
+        let panics = guarded(async { panic!("a fault") }, None);
+        assert_eq!(code(panics.await), Code::Internal);
+        let sleeps = guarded(std::future::pending(), Some(Duration::ZERO));
+        assert_eq!(code(sleeps.await), Code::DeadlineExceeded);
+        let fine = guarded(async { Response::new(Body::empty()) }, Some(Duration::from_secs(60)));
+        assert_eq!(fine.await.status(), StatusCode::OK);
     }
 
     #[test]

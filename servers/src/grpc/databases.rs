@@ -50,10 +50,10 @@ impl Skin {
     async fn set_database(&self, request: Request<wire::SetDatabaseRequest>) -> Result<wire::Database> {
         let (who, asked) = caller(request)?;
         let database: DatabaseName = asked.database.parse()?;
-        let missing = || Error::invalid("missing_settings", "the request has no settings; set them, even to the defaults");
+        let missing =
+            || Error::invalid("missing_settings", "the request has no settings; set them, even to the defaults");
         let wanted = asked.settings.ok_or_else(missing)?;
-        let settings =
-            Settings { schema_id: optional(&wanted.schema_id)?, require_schema: wanted.require_schema };
+        let settings = Settings { schema_id: optional(&wanted.schema_id)?, require_schema: wanted.require_schema };
         self.0.engine.databases().set(&who, &database, settings.clone()).await?;
         Ok(described(&database, Described { settings, dropping: None }))
     }
@@ -72,9 +72,7 @@ impl Skin {
 fn described(database: &DatabaseName, found: Described) -> wire::Database {
     let schema_id = found.settings.schema_id.map(String::from).unwrap_or_default();
     let settings = Some(wire::Settings { schema_id, require_schema: found.settings.require_schema });
-    let progress = |drop: DropProgress| wire::DropProgress {
-        removed: drop.removed,
-        trouble: drop.trouble.unwrap_or_default(),
-    };
+    let progress =
+        |drop: DropProgress| wire::DropProgress { removed: drop.removed, trouble: drop.trouble.unwrap_or_default() };
     wire::Database { name: database.to_string(), settings, dropping: found.dropping.map(progress) }
 }

@@ -4,14 +4,13 @@ use async_trait::async_trait;
 use delta_core::auth::Permission;
 use delta_core::clock::Timestamp;
 use delta_core::document::Document;
-use delta_core::entities::{self, ETag, ListQuery, PAGE_KEYS_MAX, Patch, PutOptions};
+use delta_core::entities::{self, ETag, ListQuery, PAGE_KEYS_MAX, PutOptions};
 use delta_core::name::{DatabaseName, EntityId, EntityKey};
 use delta_core::{Error, Result};
 use tonic::{Request, Response, Status};
 
 use crate::grpc::api::delta::v1 as wire;
 use crate::grpc::api::delta::v1::entities_server::Entities;
-use crate::grpc::api::delta::v1::patch_entity_request::Patch as WirePatch;
 use crate::grpc::api::delta::v1::precondition::Condition;
 use crate::grpc::api::delta::v1::put_entities_response::{Result as PutResult, result::Outcome};
 use crate::grpc::api::delta::v1::{batch_get_response, put_entities_request};
@@ -34,8 +33,8 @@ impl Entities for Skin {
         answer(self.put_entities(request).await)
     }
 
-    async fn patch(&self, request: Request<wire::PatchEntityRequest>) -> Answer<wire::Written> {
-        answer(self.patch_entity(request).await)
+    async fn patch(&self, _: Request<wire::PatchEntityRequest>) -> Answer<wire::Written> {
+        Err(Status::unimplemented("this version does not patch; put the whole document"))
     }
 
     async fn delete(&self, request: Request<wire::DeleteEntityRequest>) -> Answer<wire::DeleteEntityResponse> {
@@ -91,19 +90,6 @@ impl Skin {
         };
         let results = results.into_iter().map(|result| PutResult { outcome: Some(outcome(result)) }).collect();
         Ok(wire::PutEntitiesResponse { results })
-    }
-
-    async fn patch_entity(&self, request: Request<wire::PatchEntityRequest>) -> Result<wire::Written> {
-        let (who, asked) = caller(request)?;
-        let id = entity_id(&asked.database, &asked.key)?;
-        who.require(Permission::Write, &id.database)?;
-        let options = options(&asked.schema_id, asked.precondition)?;
-        let patch = match asked.patch {
-            Some(WirePatch::Merge(patch)) => Patch::Merge(self.document(&patch)?),
-            Some(WirePatch::Operations(patch)) => Patch::Operations(self.document(&patch)?),
-            None => return Err(Error::invalid("missing_patch", "the request has no patch; set merge or operations")),
-        };
-        Ok(written(&self.0.entities.patch(&who, &id, &patch, &options).await?))
     }
 
     async fn delete_entity(&self, request: Request<wire::DeleteEntityRequest>) -> Result<wire::DeleteEntityResponse> {

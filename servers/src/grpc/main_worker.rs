@@ -12,7 +12,7 @@ use crate::grpc::api::deltadb::main_worker_server::MainWorker;
 use crate::grpc::api::deltadb::{ProcessRequest, ProcessResponse, SubscribeRequest, SubscribeResponse};
 use crate::grpc::call::missing_credential;
 use crate::grpc::entities::entity_id;
-use crate::grpc::{Skin, answer, optional};
+use crate::grpc::{Skin, answer, caller, optional};
 
 #[async_trait]
 impl MainWorker for Skin {
@@ -20,24 +20,18 @@ impl MainWorker for Skin {
         &self,
         request: Request<SubscribeRequest>,
     ) -> std::result::Result<Response<SubscribeResponse>, Status> {
-        answer(self.no_cluster(request))
+        answer(no_cluster(request))
     }
 
-    async fn process(&self, request: Request<ProcessRequest>) -> std::result::Result<Response<ProcessResponse>, Status> {
+    async fn process(
+        &self,
+        request: Request<ProcessRequest>,
+    ) -> std::result::Result<Response<ProcessResponse>, Status> {
         answer(self.one_operation(request).await)
     }
 }
 
 impl Skin {
-    /// Nobody enrols a worker in this version, whatever the credential.
-    fn no_cluster(&self, request: Request<SubscribeRequest>) -> Result<SubscribeResponse> {
-        if request.extensions().get::<Principal>().is_none() {
-            return Err(missing_credential());
-        }
-        let message = "this version has no Processing Workers to enrol; `deltadb serve` does all the work in one process";
-        Err(Error::new(ErrorKind::PreconditionFailed, message).with_code("no_cluster"))
-    }
-
     async fn one_operation(&self, request: Request<ProcessRequest>) -> Result<ProcessResponse> {
         let (_, mut extensions, asked) = request.into_parts();
         let address = extensions.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
@@ -86,6 +80,13 @@ impl Skin {
         let written = self.0.entities.put(who, &id, self.document(&asked.payload)?, &options).await?;
         Ok(done(bytes::Bytes::new(), written.etag.version().to_string()))
     }
+}
+
+/// Nobody enrols a worker in this version, whatever the credential.
+fn no_cluster(request: Request<SubscribeRequest>) -> Result<SubscribeResponse> {
+    caller(request)?;
+    let message = "this version has no Processing Workers to enrol; `deltadb serve` does all the work in one process";
+    Err(Error::new(ErrorKind::PreconditionFailed, message).with_code("no_cluster"))
 }
 
 fn schema_id(asked: &ProcessRequest) -> Result<SchemaId> {

@@ -1,7 +1,7 @@
 //! Errors as clients of gRPC see them: a status whose details carry the stable code.
 
 use delta_core::{Error, ErrorKind};
-use prost::{Message, Name};
+use prost::Message;
 use prost_types::{Any, Duration};
 use tonic::{Code, Status};
 use tonic_types::pb::{self, ErrorInfo, RequestInfo, RetryInfo};
@@ -35,7 +35,7 @@ pub(crate) fn status(error: &Error) -> Status {
         details.push(any("google.rpc.RequestInfo", &request));
     }
     if !error.violations().is_empty() {
-        details.push(any(&Violations::full_name(), &violations(error)));
+        details.push(any("delta.v1.Violations", &violations(error)));
     }
     let message = match inside {
         true => "the server could not do this; its log has more under this request's id".to_owned(),
