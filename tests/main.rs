@@ -1,7 +1,11 @@
 //! The product from outside, as one test binary; each module is one promise.
 
 #[cfg(test)]
+mod access_table;
+#[cfg(test)]
 mod at_rest;
+#[cfg(test)]
+mod auth;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]

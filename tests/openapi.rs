@@ -50,11 +50,13 @@ fn every_route_of_the_contract_is_in_it_and_no_other() {
     let document = document();
     let found: BTreeSet<String> = operations(&document).into_iter().map(|(name, _)| name).collect();
     let expected = [
+        "delete /api/keys/{id}",
         "delete /entity/{database}",
         "delete /schema/{id}",
         "get /admin/schemas",
         "get /admin/workers",
         "get /api/databases",
+        "get /api/keys",
         "get /api/me",
         "get /entity/{database}",
         "get /entity/{database}/{key}",
@@ -62,7 +64,9 @@ fn every_route_of_the_contract_is_in_it_and_no_other() {
         "get /health/live",
         "get /health/ready",
         "get /schema/{id}",
+        "post /api/keys",
         "post /api/login",
+        "post /api/logout",
         "put /entity/{database}",
         "put /entity/{database}/{key}",
         "put /schema/{id}",
@@ -129,6 +133,13 @@ fn protected_routes_say_so_and_every_field_is_described() {
         assert_eq!(secured, !open.contains(&operation.as_str()), "{operation}");
         assert!(described["responses"].get("401").is_some() || !secured, "{operation}: 401");
     }
+    // What Swagger UI's "Authorize" asks for, and where it sends it.
+    let schemes = &document["components"]["securitySchemes"];
+    assert_eq!(
+        (&schemes["bearer"]["type"], &schemes["bearer"]["scheme"]),
+        (&"http".into(), &"bearer".into()),
+        "{schemes}"
+    );
     for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
         for (field, described) in schema["properties"].as_object().into_iter().flatten() {
             let text = described["description"].as_str().or_else(|| described["allOf"][0]["description"].as_str());

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use delta_tests::http::Response;
 use delta_tests::server::Server;
 use delta_tests::start::{Finished, Start};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// The server that cargo built together with the tests.
@@ -38,6 +38,35 @@ pub(crate) fn server() -> (TempDir, Server) {
     let directory = directory();
     let server = serve(&directory).up();
     (directory, server)
+}
+
+/// An API key that a test made.
+pub(crate) struct ApiKey {
+    pub(crate) id: String,
+    /// The credential.
+    pub(crate) secret: String,
+}
+
+impl ApiKey {
+    /// A session of the key.
+    pub(crate) fn login(&self, server: &Server) -> String {
+        login(server, &self.secret)
+    }
+}
+
+/// Makes an API key: `{"name": …, "permissions": […]}`, and `scopes` and `expires_in` where it has them.
+#[track_caller]
+pub(crate) fn api_key(server: &Server, wanted: Value) -> ApiKey {
+    let made = server.admin().post("/api/keys", wanted.to_string()).expect(201).json();
+    let text = |member: &str| made[member].as_str().unwrap().to_owned();
+    ApiKey { id: text("id"), secret: text("secret") }
+}
+
+/// A session of a key.
+#[track_caller]
+pub(crate) fn login(server: &Server, key: &str) -> String {
+    let answer = server.anonymous().post("/api/login", json!({"key": key}).to_string());
+    answer.expect(200).json()["token"].as_str().unwrap().to_owned()
 }
 
 /// The root of the workspace.

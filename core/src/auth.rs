@@ -140,15 +140,16 @@ impl Principal {
         ))
     }
 
-    /// Refuses with `Forbidden` unless the caller may write schemas: unscoped write, or a scope with the action `schema`.
+    /// Refuses with `Forbidden` unless the caller may write schemas: unscoped write, or write and a scope with the action
+    /// `schema`. A schema belongs to no database, so which ones the scope names does not matter.
     pub fn require_schema_write(&self) -> Result<()> {
         let scoped = self.scopes.iter().any(|scope| scope.actions.contains(&Action::Schema));
-        if scoped || (self.scopes.is_empty() && self.permissions.contains(&Permission::Write)) {
+        if self.permissions.contains(&Permission::Write) && (scoped || self.scopes.is_empty()) {
             return Ok(());
         }
         Err(Error::new(
             ErrorKind::Forbidden,
-            "this needs the permission \"write\" on all databases, or a scope with the action \"schema\"",
+            "this needs the permission \"write\" on all databases, or with a scope of the action \"schema\"",
         ))
     }
 }
@@ -209,8 +210,9 @@ mod tests {
 
     #[test]
     fn a_scope_without_the_permission_gives_nothing() {
-        let mut who = scoped("*", &[Action::Write]);
+        let mut who = scoped("*", &[Action::Write, Action::Schema]);
         who.permissions = vec![Permission::Read];
         assert!(!who.may(Permission::Write, &DatabaseName::parse("d").unwrap()));
+        assert!(who.require_schema_write().is_err());
     }
 }

@@ -1,16 +1,22 @@
 //! What the skins work with: REST and gRPC hold the same [`App`], and ask it who is asking.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use delta_core::Result;
 use delta_core::auth::{Auth, Credential, Principal, unauthorized};
-use delta_core::builtin::sessions::Sessions;
+use delta_core::builtin::api_keys::ApiKeys;
+use delta_core::builtin::sessions::{Session, Sessions};
 use delta_core::clock::{Clock, Timestamp};
 use delta_core::engine::Engine;
 use delta_core::entities::Entities;
 use delta_core::keyring::Keyring;
+use delta_core::keys::SecretText;
 use delta_core::name::WriterId;
+use http::HeaderMap;
+
+use crate::limiter::Limiter;
+use crate::proxies::Proxies;
 
 /// What every route works with.
 #[derive(Debug)]
@@ -18,6 +24,11 @@ pub(crate) struct App {
     pub(crate) entities: Arc<dyn Entities>,
     pub(crate) engine: Engine,
     pub(crate) sessions: Arc<Sessions>,
+    pub(crate) api_keys: ApiKeys,
+    /// Counts failed credentials.
+    pub(crate) limiter: Limiter,
+    /// Whose word on a client's address counts.
+    pub(crate) proxies: Proxies,
     /// Asked in order until one knows the credential.
     pub(crate) auth: Vec<Arc<dyn Auth>>,
     pub(crate) keyring: Arc<Keyring>,
@@ -29,11 +40,27 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Who presents this bearer token from this address, or `Unauthorized`.
-    pub(crate) async fn authenticate(&self, bearer: &str, _from: Option<IpAddr>) -> Result<Principal> {
-        let credential = Credential::bearer(bearer);
+    /// The address that a request's failed credentials count for: the peer's, or what a trusted proxy says.
+    pub(crate) fn client(&self, peer: Option<SocketAddr>, headers: &HeaderMap) -> IpAddr {
+        // Every connection of ours has a peer with an address.
+        let peer = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
+        self.proxies.client(peer, headers)
+    }
+
+    /// Who presents this bearer token from this address: `Unauthorized` if it does not count, and `Throttled` if too many
+    /// did not.
+    pub(crate) async fn authenticate(&self, bearer: &str, from: IpAddr) -> Result<Principal> {
+        self.limiter.judge(from, self.principal(&Credential::bearer(bearer)).await)
+    }
+
+    /// A session for the holder of a key, with the same failures.
+    pub(crate) async fn login(&self, key: &SecretText, from: IpAddr) -> Result<Session> {
+        self.limiter.judge(from, self.sessions.login(key).await)
+    }
+
+    async fn principal(&self, credential: &Credential) -> Result<Principal> {
         for auth in &self.auth {
-            if let Some(principal) = auth.authenticate(&credential).await? {
+            if let Some(principal) = auth.authenticate(credential).await? {
                 return Ok(principal);
             }
         }

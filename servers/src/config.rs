@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::duration::ConfigDuration;
+use crate::limiter;
+use crate::proxies::Proxies;
 use crate::secrets::SECRET_FIELDS;
 
 /// The beginning of every variable of the configuration.
@@ -73,6 +76,9 @@ pub(crate) struct Config {
     pub(crate) cache_size: Option<usize>,
     pub(crate) cache_ttl: ConfigDuration,
     pub(crate) key_index_bytes: usize,
+    pub(crate) auth_failure_burst: NonZeroU32,
+    pub(crate) auth_failure_rate: NonZeroU32,
+    pub(crate) trusted_proxies: Proxies,
     pub(crate) log_format: LogFormat,
     pub(crate) dev: bool,
 }
@@ -110,6 +116,9 @@ impl Default for Config {
             cache_size: None,
             cache_ttl: ConfigDuration(Duration::ZERO),
             key_index_bytes: limits.key_index_bytes_max,
+            auth_failure_burst: limiter::BURST,
+            auth_failure_rate: limiter::RATE_PER_SEC,
+            trusted_proxies: Proxies::default(),
             log_format: LogFormat::Text,
             dev: false,
         }

@@ -1,7 +1,8 @@
 //! Sessions: short-lived tokens that stand for a credential, and die with it.
 //!
 //! A token is signed with a key derived from the store under a label of its own, so it survives a restart without being
-//! stored. It carries a fingerprint of the credential it was issued for: when that changes, the token is dead.
+//! stored. It names the credential it was issued for and carries its fingerprint: what the token allows is what that
+//! credential allows now, and nothing once it is withdrawn. Only a session that is ended by hand leaves a record.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,9 @@ use subtle::ConstantTimeEq;
 
 use crate::auth::{Auth, Credential, Permission, Principal, unauthorized};
 use crate::builtin::admin_key::AdminKey;
-use crate::clock::{Clock, Timestamp};
+use crate::builtin::api_keys::{ApiKey, ApiKeys};
+use crate::builtin::ledger::{Ledger, to_its_end};
+use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::keyring::{Keyring, Root};
 use crate::keys::{Secret, SecretText, fill_random};
@@ -26,24 +29,25 @@ const PREFIX: &str = "ds_";
 pub const CLIENT_ID_BYTES_MAX: usize = 128;
 
 /// What a session stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Parent {
     /// The admin key.
     Admin,
     /// A `client_id` alone, where that is allowed.
-    Client,
+    Client(String),
+    /// The API key of this id.
+    Key(String),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Claims {
-    who: Principal,
     parent: Parent,
     fingerprint: String,
     /// Seconds since 1970.
     expires: u64,
-    /// Makes every token different.
+    /// Makes every token different, and names the session when it is ended.
     nonce: String,
 }
 
@@ -58,14 +62,15 @@ pub struct Session {
     pub expires: Timestamp,
 }
 
-/// Issues and takes sessions.
+/// Issues, takes and ends sessions.
 #[derive(Debug)]
 pub struct Sessions {
     keyring: Arc<Keyring>,
     admin: AdminKey,
     clients_allowed: bool,
     ttl: Duration,
-    clock: Arc<dyn Clock>,
+    ledger: Arc<Ledger>,
+    keys: ApiKeys,
 }
 
 impl Sessions {
@@ -75,17 +80,20 @@ impl Sessions {
         admin: AdminKey,
         clients_allowed: bool,
         ttl: Duration,
-        clock: Arc<dyn Clock>,
+        ledger: Arc<Ledger>,
     ) -> Self {
-        Self { keyring, admin, clients_allowed, ttl, clock }
+        Self { keyring, admin, clients_allowed, ttl, keys: ApiKeys::new(ledger.clone()), ledger }
     }
 
-    /// A session for the holder of the admin key, or `Unauthorized`.
-    pub fn login(&self, key: &SecretText) -> Result<Session> {
-        if !self.admin.is(key) {
-            return Err(unauthorized("this key is not known; check it, or ask an administrator for one"));
+    /// A session for the holder of the admin key or of an API key, or `Unauthorized`.
+    pub async fn login(&self, key: &SecretText) -> Result<Session> {
+        if self.admin.is(key) {
+            return self.issue(Principal::admin(), Parent::Admin, None);
         }
-        self.issue(Principal::admin(), Parent::Admin)
+        match self.keys.find(key).await? {
+            Some(key) => self.issue(key.principal(), Parent::Key(key.id.clone()), Some(&key)),
+            None => Err(unauthorized("this key is not known; check it, or ask an administrator for one")),
+        }
     }
 
     /// A session for whoever calls itself `client_id`, or `Unauthorized` where that is not allowed.
@@ -99,19 +107,33 @@ impl Sessions {
             let message = format!("client_id must be 1 to {CLIENT_ID_BYTES_MAX} bytes without control characters");
             return Err(Error::invalid("invalid_client_id", message));
         }
-        let permissions = vec![Permission::Read, Permission::Write];
-        self.issue(Principal { client_id: client_id.into(), permissions, scopes: Vec::new() }, Parent::Client)
+        self.issue(client(client_id.into()), Parent::Client(client_id.into()), None)
     }
 
-    fn issue(&self, who: Principal, parent: Parent) -> Result<Session> {
-        let expires = self.clock.now().after(self.ttl);
+    /// Ends a session for good; once this returns the token does not count any more.
+    pub async fn logout(&self, token: &SecretText) -> Result<()> {
+        let Some(rest) = token.expose().strip_prefix(PREFIX) else {
+            let message = "only a session can be ended, and this is a key: delete it with DELETE /api/keys/{id}";
+            return Err(Error::invalid("not_a_session", message));
+        };
+        let Signed { claims, .. } = {
+            let signed = self.claims(rest)?;
+            self.who(&signed).await?;
+            signed
+        };
+        let (ledger, expires) = (self.ledger.clone(), Timestamp(claims.expires.saturating_mul(1_000_000)));
+        to_its_end(async move { ledger.end(&claims.nonce, expires).await }).await
+    }
+
+    fn issue(&self, who: Principal, parent: Parent, key: Option<&ApiKey>) -> Result<Session> {
+        let ends = self.ledger.clock().now().after(self.ttl);
+        let expires = key.and_then(|key| key.expires).map_or(ends, |expires| ends.min(expires));
         let mut nonce = [0; 12];
         fill_random(&mut nonce)?;
         let root = self.keyring.active();
         let claims = Claims {
-            who: who.clone(),
             parent,
-            fingerprint: self.fingerprint(root)?,
+            fingerprint: self.fingerprint(root, key)?,
             expires: expires.seconds(),
             nonce: BASE64URL_NOPAD.encode(&nonce),
         };
@@ -122,9 +144,8 @@ impl Sessions {
         Ok(Session { token: SecretText::new(token), who, expires: Timestamp(expires.seconds() * 1_000_000) })
     }
 
-    /// The principal of a token; what exactly is wrong with a bad one is nobody's business but "expired".
-    fn verify(&self, token: &str) -> Result<Principal> {
-        let wrong = || unauthorized("this session is not valid; log in again");
+    /// What a token says, if it was signed here; what exactly is wrong with a bad one is nobody's business.
+    fn claims(&self, token: &str) -> Result<Signed<'_>> {
         let (signed, mac_text) = token.split_once('.').ok_or_else(wrong)?;
         let given = BASE64URL_NOPAD.decode(mac_text.as_bytes()).map_err(|_| wrong())?;
         let mut signer = None;
@@ -135,20 +156,54 @@ impl Sessions {
         }
         let root = signer.ok_or_else(wrong)?;
         let claims = BASE64URL_NOPAD.decode(signed.as_bytes()).map_err(|_| wrong())?;
-        let claims: Claims = serde_json::from_slice(&claims).map_err(|_| wrong())?;
-        if claims.expires <= self.clock.now().seconds() {
-            return Err(unauthorized("this session has expired; log in again"));
-        }
-        let same_key = claims.fingerprint.as_bytes().ct_eq(self.fingerprint(root)?.as_bytes());
-        let allowed = claims.parent == Parent::Admin || self.clients_allowed;
-        if bool::from(same_key) && allowed { Ok(claims.who) } else { Err(wrong()) }
+        Ok(Signed { claims: serde_json::from_slice(&claims).map_err(|_| wrong())?, root })
     }
 
-    /// The admin key's fingerprint under a root: it tells nothing to whoever reads a token.
-    fn fingerprint(&self, root: &Root) -> Result<String> {
-        let mac = mac(root, b"admin\0")?.chain_update(self.admin.digest().expose()).finalize().into_bytes();
+    /// Who a session stands for now: nobody once it is over, was ended, or the key it was issued for does not count.
+    async fn who(&self, Signed { claims, root }: &Signed<'_>) -> Result<Principal> {
+        if claims.expires <= self.ledger.clock().now().seconds() {
+            return Err(unauthorized("this session has expired; log in again"));
+        }
+        if self.ledger.is_ended(&claims.nonce).await? {
+            return Err(wrong());
+        }
+        let (who, key) = match &claims.parent {
+            Parent::Admin => (Principal::admin(), None),
+            Parent::Client(id) if self.clients_allowed => (client(id.clone()), None),
+            Parent::Client(_) => return Err(wrong()),
+            Parent::Key(id) => {
+                let key = self.keys.counting(id).await?.ok_or_else(wrong)?;
+                (key.principal(), Some(key))
+            }
+        };
+        let fingerprint = self.fingerprint(root, key.as_deref())?;
+        if bool::from(claims.fingerprint.as_bytes().ct_eq(fingerprint.as_bytes())) { Ok(who) } else { Err(wrong()) }
+    }
+
+    /// The fingerprint under a root of an API key, else of the admin key: it tells nothing to whoever reads a token.
+    fn fingerprint(&self, root: &Root, key: Option<&ApiKey>) -> Result<String> {
+        let mac = match key {
+            None => mac(root, b"admin\0")?.chain_update(self.admin.digest().expose()),
+            Some(key) => mac(root, b"key\0")?.chain_update(key.id.as_bytes()).chain_update(key.digest()),
+        };
+        let mac = mac.finalize().into_bytes();
         Ok(BASE64URL_NOPAD.encode(mac.get(..16).unwrap_or_default()))
     }
+}
+
+/// What a token says, and the key it was signed under.
+struct Signed<'a> {
+    claims: Claims,
+    root: &'a Root,
+}
+
+fn wrong() -> Error {
+    unauthorized("this session is not valid; log in again")
+}
+
+/// Whoever calls itself so.
+fn client(client_id: String) -> Principal {
+    Principal { client_id, permissions: vec![Permission::Read, Permission::Write], scopes: Vec::new() }
 }
 
 fn mac(root: &Root, message: &[u8]) -> Result<Hmac<Sha256>> {
@@ -161,95 +216,11 @@ fn mac(root: &Root, message: &[u8]) -> Result<Hmac<Sha256>> {
 impl Auth for Sessions {
     async fn authenticate(&self, credential: &Credential) -> Result<Option<Principal>> {
         let Credential::Bearer(presented) = credential;
-        presented.expose().strip_prefix(PREFIX).map(|token| self.verify(token)).transpose()
+        let Some(token) = presented.expose().strip_prefix(PREFIX) else { return Ok(None) };
+        self.who(&self.claims(token)?).await.map(Some)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::ManualClock;
-    use crate::conformance;
-    use crate::conformance::auth::Fixture;
-    use crate::error::ErrorKind;
-
-    const DAY: Duration = Duration::from_secs(24 * 3600);
-
-    fn sessions(admin: &str, clients: bool, clock: &ManualClock) -> Sessions {
-        let admin = AdminKey::new(&SecretText::new(admin)).unwrap();
-        Sessions::new(conformance::sealer().keyring().clone(), admin, clients, DAY, Arc::new(clock.clone()))
-    }
-
-    async fn ask(sessions: &Sessions, token: &str) -> Result<Option<Principal>> {
-        sessions.authenticate(&Credential::bearer(token)).await
-    }
-
-    async fn fixture() -> Fixture {
-        let clock = ManualClock::new(Timestamp(1));
-        let sessions = sessions("adminkey", false, &clock);
-        let token = sessions.login(&SecretText::new("adminkey")).unwrap().token;
-        let mut forged = token.expose().to_owned();
-        let last = forged.pop().unwrap();
-        forged.push(if last == 'A' { 'Q' } else { 'A' });
-        Fixture::new(sessions, token.expose(), Principal::admin())
-            .foreign("adminkey")
-            .foreign("dk_1_2")
-            .wrong(&forged)
-            .wrong("ds_")
-            .wrong("ds_e30.AA")
-    }
-
-    crate::conformance::auth!(fixture);
-
-    #[tokio::test]
-    async fn a_session_lasts_as_long_as_it_says() {
-        let clock = ManualClock::new(Timestamp(1));
-        let sessions = sessions("adminkey", false, &clock);
-        let session = sessions.login(&SecretText::new("adminkey")).unwrap();
-        assert_eq!(session.expires.seconds(), DAY.as_secs());
-        clock.advance(DAY - Duration::from_secs(1));
-        assert!(ask(&sessions, session.token.expose()).await.is_ok());
-        clock.advance(Duration::from_secs(1));
-        let error = ask(&sessions, session.token.expose()).await.unwrap_err();
-        assert!(error.to_string().contains("expired"));
-    }
-
-    #[tokio::test]
-    async fn a_session_survives_a_restart_and_dies_with_the_admin_key() {
-        let clock = ManualClock::new(Timestamp(1));
-        let token = sessions("adminkey", true, &clock).login(&SecretText::new("adminkey")).unwrap().token;
-        let client = sessions("adminkey", true, &clock).login_client("app").unwrap().token;
-        assert!(ask(&sessions("adminkey", true, &clock), token.expose()).await.is_ok());
-        for (admin, clients, token) in [("other", true, &token), ("other", true, &client), ("adminkey", false, &client)]
-        {
-            let error = ask(&sessions(admin, clients, &clock), token.expose()).await.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Unauthorized);
-        }
-    }
-
-    #[tokio::test]
-    async fn every_changed_character_of_a_token_is_refused() {
-        let clock = ManualClock::new(Timestamp(1));
-        let sessions = sessions("adminkey", false, &clock);
-        let token = sessions.login(&SecretText::new("adminkey")).unwrap().token;
-        for at in PREFIX.len()..token.expose().len() {
-            let mut changed = token.expose().as_bytes().to_vec();
-            changed[at] = if changed[at] == b'x' { b'y' } else { b'x' };
-            let changed = String::from_utf8(changed).unwrap();
-            assert_eq!(ask(&sessions, &changed).await.unwrap_err().kind(), ErrorKind::Unauthorized, "{at}");
-        }
-    }
-
-    #[test]
-    fn a_client_id_alone_is_a_login_only_where_that_is_allowed() {
-        let clock = ManualClock::new(Timestamp(1));
-        assert_eq!(sessions("a", false, &clock).login_client("app").unwrap_err().kind(), ErrorKind::Unauthorized);
-        let session = sessions("a", true, &clock).login_client("app").unwrap();
-        assert_eq!(session.who.permissions, [Permission::Read, Permission::Write]);
-        assert!(sessions("a", true, &clock).login_client("a\nb").is_err());
-        assert_eq!(
-            sessions("a", true, &clock).login(&SecretText::new("b")).unwrap_err().kind(),
-            ErrorKind::Unauthorized
-        );
-    }
-}
+#[path = "sessions_tests.rs"]
+mod tests;

@@ -183,6 +183,15 @@ pub(crate) struct ServeArgs {
     /// Memory for the ordered keys of listings, in bytes [default: 268435456]
     #[arg(long, value_name = "BYTES")]
     key_index_bytes: Option<u64>,
+    /// Wrong credentials that an address may send at once [default: 2000]
+    #[arg(long, value_name = "COUNT")]
+    auth_failure_burst: Option<u64>,
+    /// Wrong credentials that an address may send each second after that [default: 10]
+    #[arg(long, value_name = "COUNT")]
+    auth_failure_rate: Option<u64>,
+    /// Proxies whose X-Forwarded-For counts, like 10.0.0.0/8,192.0.2.7 [default: none]
+    #[arg(long, value_name = "NETWORKS")]
+    trusted_proxies: Option<String>,
     /// How logs are written: text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -220,6 +229,9 @@ impl ServeArgs {
             ("cache_size", self.cache_size.map(Value::from)),
             ("cache_ttl", self.cache_ttl.map(Value::from)),
             ("key_index_bytes", self.key_index_bytes.map(Value::from)),
+            ("auth_failure_burst", self.auth_failure_burst.map(Value::from)),
+            ("auth_failure_rate", self.auth_failure_rate.map(Value::from)),
+            ("trusted_proxies", self.trusted_proxies.map(Value::from)),
             ("log_format", self.log_format.map(Value::from)),
         ];
         let given = fields.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?))).collect();

@@ -136,8 +136,8 @@ impl Services {
         let Some(credential) = bearer(request.headers())? else {
             return if request.uri().path() == PROCESS { Ok(()) } else { Err(missing_credential()) };
         };
-        let address = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
-        let who = self.app.authenticate(credential, address.map(|address| address.ip())).await?;
+        let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+        let who = self.app.authenticate(credential, self.app.client(peer, request.headers())).await?;
         request.extensions_mut().insert(who);
         Ok(())
     }

@@ -33,8 +33,8 @@ impl MainWorker for Skin {
 
 impl Skin {
     async fn one_operation(&self, request: Request<ProcessRequest>) -> Result<ProcessResponse> {
-        let (_, mut extensions, asked) = request.into_parts();
-        let address = extensions.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+        let (metadata, mut extensions, asked) = request.into_parts();
+        let peer = extensions.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
         // A schema is everybody's to read, as in REST.
         if asked.operation == "SCHEMA_GET" {
             let schema = self.0.engine.schemas().get(&schema_id(&asked)?).await?;
@@ -43,7 +43,7 @@ impl Skin {
         let who = match extensions.remove::<Principal>() {
             Some(who) => who,
             None if asked.token.is_empty() => return Err(missing_credential()),
-            None => self.0.authenticate(&asked.token, address.map(|address| address.ip())).await?,
+            None => self.0.authenticate(&asked.token, self.0.client(peer, &metadata.into_headers())).await?,
         };
         match asked.operation.as_str() {
             "GET" => {

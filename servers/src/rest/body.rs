@@ -84,6 +84,11 @@ impl<T> JsonBody<T> {
     where
         T: DeserializeOwned,
     {
+        self.parse_as().await
+    }
+
+    /// Reads the body as what stands for `T` before it is checked.
+    pub(crate) async fn parse_as<U: DeserializeOwned>(self) -> std::result::Result<U, Problem> {
         let bytes = self.read().await?;
         // The value may be a secret: the error says where, not what.
         let wrong = |line: usize, column: usize| {

@@ -1,5 +1,6 @@
 //! REST: a skin over [`Entities`] and the store's schemas. Handlers parse names, ask, and answer; logic lives in core.
 
+mod api_key;
 mod body;
 mod caller;
 mod entity;
@@ -46,14 +47,24 @@ enum Tag {
     Schemas,
     /// Who is asking.
     Sessions,
+    /// Credentials for programs.
+    Keys,
     /// Whether the server can do its work.
     Health,
 }
 
-type Api = (entity::EntityApi, store::StoreApi, schema::SchemaApi, session::SessionApi, health::HealthApi);
+type Api =
+    (entity::EntityApi, store::StoreApi, schema::SchemaApi, session::SessionApi, api_key::ApiKeyApi, health::HealthApi);
 
 fn service() -> OpenApiService<Api, ()> {
-    let api = (entity::EntityApi, store::StoreApi, schema::SchemaApi, session::SessionApi, health::HealthApi);
+    let api = (
+        entity::EntityApi,
+        store::StoreApi,
+        schema::SchemaApi,
+        session::SessionApi,
+        api_key::ApiKeyApi,
+        health::HealthApi,
+    );
     OpenApiService::new(api, "DeltaDatabase", env!("CARGO_PKG_VERSION")).description(
         "An encrypted-at-rest JSON database. Every document is validated, sealed and durable before the answer.",
     )

@@ -150,7 +150,7 @@ impl Problem {
         if let Some(allow) = self.allow {
             headers.insert(header::ALLOW, allow);
         }
-        if self.error.kind() == ErrorKind::Unavailable {
+        if matches!(self.error.kind(), ErrorKind::Unavailable | ErrorKind::Throttled) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
@@ -186,7 +186,7 @@ impl From<Problem> for poem::Error {
 }
 
 /// Every status that a route of ours may refuse with.
-const STATUSES: [(u16, &str); 10] = [
+const STATUSES: [(u16, &str); 11] = [
     (400, "The request is not valid, or the document does not match its schema."),
     (401, "A valid credential is needed."),
     (403, "The credential does not allow this."),
@@ -195,6 +195,7 @@ const STATUSES: [(u16, &str); 10] = [
     (412, "The stated condition does not hold."),
     (413, "A limit was passed."),
     (415, "The body has a type that is not read here."),
+    (429, "Too many wrong credentials came from this address."),
     (500, "The server failed; its log has more under the instance."),
     (503, "This cannot be done now, or whether a write happened is not known: `error` says which."),
 ];

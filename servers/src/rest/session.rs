@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use delta_core::Error;
-use delta_core::auth::{Permission, Principal};
+use delta_core::auth::Principal;
 use delta_core::keys::SecretText;
 use poem::web::Data;
 use poem_openapi::payload::Json;
@@ -12,8 +12,10 @@ use serde::Deserialize;
 
 use crate::app::App;
 use crate::rest::Tag;
+use crate::rest::api_key::{PermissionName, ScopeBody};
 use crate::rest::body::JsonBody;
-use crate::rest::caller::Caller;
+use crate::rest::caller::{Caller, From, Presented};
+use crate::rest::entity::Status;
 use crate::rest::problem::Problem;
 
 /// A credential to log in with: `key`, or under `--dev` a `client_id`.
@@ -21,7 +23,7 @@ use crate::rest::problem::Problem;
 #[serde(deny_unknown_fields)]
 #[oai(skip_serializing_if_is_none)]
 pub(crate) struct LoginRequest {
-    /// The admin key.
+    /// The admin key or an API key.
     #[serde(default)]
     key: Option<String>,
     /// A name for the session; enough by itself only on a development server.
@@ -38,18 +40,8 @@ pub(crate) struct LoginResult {
     client_id: String,
     /// When it ends, in RFC 3339.
     expires_at: String,
-    /// What it allows: `read`, `write`, `admin`.
-    permissions: Vec<String>,
-}
-
-/// A limit of a credential to some databases.
-#[derive(Object)]
-#[oai(rename = "Scope")]
-pub(crate) struct ScopeBody {
-    /// A database, or the beginning of some followed by `*`.
-    database: String,
-    /// What is allowed there: `read`, `write`, `schema`.
-    actions: Vec<String>,
+    /// What it allows at all.
+    permissions: Vec<PermissionName>,
 }
 
 /// What the server makes of a credential.
@@ -57,8 +49,8 @@ pub(crate) struct ScopeBody {
 pub(crate) struct Me {
     /// Who it stands for.
     client_id: String,
-    /// What it allows: `read`, `write`, `admin`.
-    permissions: Vec<String>,
+    /// What it allows at all.
+    permissions: Vec<PermissionName>,
     /// Whether it is an administrator's.
     is_admin: bool,
     /// Where; everywhere when empty.
@@ -72,12 +64,18 @@ pub(crate) struct SessionApi;
 impl SessionApi {
     /// Log in
     ///
-    /// Exchanges a key for a session token. Programs need no session: they send their key with every request.
+    /// Exchanges a key for a session token, which allows what the key does and ends with it. Programs need no session: they
+    /// send their key with every request.
     #[oai(path = "/api/login", method = "post", operation_id = "login")]
-    async fn login(&self, app: Data<&Arc<App>>, body: JsonBody<LoginRequest>) -> Result<Json<LoginResult>, Problem> {
+    async fn login(
+        &self,
+        app: Data<&Arc<App>>,
+        from: From,
+        body: JsonBody<LoginRequest>,
+    ) -> Result<Json<LoginResult>, Problem> {
         let request = body.parse().await?;
         let session = match (request.key, request.client_id) {
-            (Some(key), _) => app.sessions.login(&SecretText::new(key))?,
+            (Some(key), _) => app.login(&SecretText::new(key), from.0).await?,
             (None, Some(client_id)) => app.sessions.login_client(&client_id)?,
             (None, None) => {
                 return Err(Error::invalid("missing_key", "the body needs a key: {\"key\": \"…\"}").into());
@@ -91,23 +89,28 @@ impl SessionApi {
         }))
     }
 
+    /// Log out
+    ///
+    /// Ends the session that is presented, at once and for good. A key is deleted instead.
+    #[oai(path = "/api/logout", method = "post", operation_id = "logout")]
+    async fn logout(&self, app: Data<&Arc<App>>, _caller: Caller, session: Presented) -> Result<Json<Status>, Problem> {
+        app.sessions.logout(&session.0).await?;
+        Ok(Status::ok())
+    }
+
     /// Who am I
     #[oai(path = "/api/me", method = "get", operation_id = "me")]
     async fn me(&self, caller: Caller) -> Result<Json<Me>, Problem> {
         let who = caller.0;
-        let scope = |scope: &delta_core::auth::Scope| ScopeBody {
-            database: scope.database.clone(),
-            actions: scope.actions.iter().map(|action| action.as_str().to_owned()).collect(),
-        };
         Ok(Json(Me {
             permissions: permissions(&who),
             is_admin: who.is_admin(),
-            scopes: who.scopes.iter().map(scope).collect(),
+            scopes: who.scopes.iter().map(Into::into).collect(),
             client_id: who.client_id,
         }))
     }
 }
 
-fn permissions(who: &Principal) -> Vec<String> {
-    who.permissions.iter().copied().map(Permission::as_str).map(str::to_owned).collect()
+fn permissions(who: &Principal) -> Vec<PermissionName> {
+    who.permissions.iter().copied().map(Into::into).collect()
 }

@@ -5,11 +5,15 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use delta_core::auth::Auth;
 use delta_core::builtin::admin_key::AdminKey;
+use delta_core::builtin::api_keys::ApiKeys;
+use delta_core::builtin::ledger::Ledger;
 use delta_core::builtin::sessions::Sessions;
 use delta_core::clock::{Clock, SystemClock};
 use delta_core::engine::Engine;
 use delta_core::plugin::{Settings, open_validator};
+use delta_core::records::Records;
 use delta_core::seal::Sealer;
+use delta_core::storage::Space;
 use delta_core::validator::Validator;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +23,7 @@ use crate::cli::args::ServeArgs;
 use crate::cli::print_line;
 use crate::config::Config;
 use crate::grpc::Grpc;
+use crate::limiter::Limiter;
 use crate::listen::Front;
 use crate::rest::Rest;
 use crate::roles::store::Store;
@@ -50,7 +55,7 @@ async fn serve(config: Config, secrets: Secrets) -> Result<()> {
     let store = store::open(&config, &secrets).await?;
     let storage = store.storage.clone();
     let place = store.place.clone();
-    let app = app(&config, admin, validator, store)?;
+    let app = app(&config, admin, validator, store).await?;
     app.engine.resume_drops().await?;
     print_line(&format!("REST:      http://{address}  (documentation at http://{address}/docs)"));
     print_line(&format!("gRPC:      http://{grpc_address}"));
@@ -74,19 +79,31 @@ async fn serve(config: Config, secrets: Secrets) -> Result<()> {
 }
 
 /// Puts the parts together: the one place that knows all of them.
-fn app(config: &Config, admin: Option<AdminKey>, validator: Arc<dyn Validator>, store: Store) -> Result<Arc<App>> {
+async fn app(
+    config: &Config,
+    admin: Option<AdminKey>,
+    validator: Arc<dyn Validator>,
+    store: Store,
+) -> Result<Arc<App>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let clients_allowed = admin.is_none();
     let admin = admin.map_or_else(|| keys::dev_admin(config), Ok)?;
     let sealer = Arc::new(Sealer::new(store.keyring.clone(), store.names, config.writer()));
+    let records = Records::new(store.storage.clone(), sealer.clone(), clock.clone(), Space::Auth);
+    let ledger = Arc::new(Ledger::open(records, clock.clone()).await?);
+    let api_keys = ApiKeys::new(ledger.clone());
     let engine = Engine::new(store.storage, sealer, validator, clock.clone(), config.engine_limits());
     let ttl = config.client_ttl.0;
-    let sessions = Arc::new(Sessions::new(store.keyring.clone(), admin.clone(), clients_allowed, ttl, clock.clone()));
-    let auth: Vec<Arc<dyn Auth>> = vec![sessions.clone(), Arc::new(admin)];
+    let sessions = Arc::new(Sessions::new(store.keyring.clone(), admin.clone(), clients_allowed, ttl, ledger));
+    // The admin key first: it is whatever the operator chose, and may look like one of the others.
+    let auth: Vec<Arc<dyn Auth>> = vec![Arc::new(admin), sessions.clone(), Arc::new(api_keys.clone())];
     Ok(Arc::new(App {
         entities: Arc::new(engine.clone()),
         engine,
         sessions,
+        api_keys,
+        limiter: Limiter::new(config.auth_failure_burst, config.auth_failure_rate),
+        proxies: config.trusted_proxies.clone(),
         auth,
         keyring: store.keyring,
         started: clock.now(),

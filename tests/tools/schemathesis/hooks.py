@@ -17,6 +17,12 @@ REFUSED = {
     "POST /api/login": {
         "missing_key": "either member is enough, and a union breaks generated clients",
     },
+    "POST /api/keys": {
+        "invalid_api_key": "an administrator has no scopes, and no key lasts for nothing or for centuries",
+    },
+    "POST /api/logout": {
+        "not_a_session": "the credential of these runs is a key, which is deleted and not ended",
+    },
 }
 
 #: "Schema-valid request rejected"

@@ -1,0 +1,118 @@
+//! The ledger over storages that others write too, and that fail.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+
+use super::*;
+use crate::builtin::memory::MemoryStorage;
+use crate::clock::ManualClock;
+use crate::conformance;
+use crate::storage::{
+    Capabilities, Expect, Group, Listed, Object, ObjectName, Revision, Space, Storage, Stored, StoredHead, Write,
+};
+
+/// A storage that several processes share, and whose answers can get lost.
+#[derive(Debug, Default)]
+pub(in crate::builtin) struct Shared {
+    inner: MemoryStorage,
+    alone: bool,
+    loses_answers: AtomicBool,
+}
+
+impl Shared {
+    fn answer<T>(&self, result: Result<T>) -> Result<T> {
+        match self.loses_answers.load(Ordering::SeqCst) {
+            true => Err(Error::outcome_unknown("the answer was lost")),
+            false => result,
+        }
+    }
+}
+
+#[async_trait]
+impl Storage for Shared {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { shared: !self.alone, ..self.inner.capabilities() }
+    }
+    async fn get(&self, name: &ObjectName) -> Result<Option<Stored>> {
+        self.inner.get(name).await
+    }
+    async fn head(&self, name: &ObjectName) -> Result<Option<StoredHead>> {
+        self.inner.head(name).await
+    }
+    async fn put(&self, name: &ObjectName, object: &Object, expect: &Expect) -> Result<Revision> {
+        self.answer(self.inner.put(name, object, expect).await)
+    }
+    async fn delete(&self, name: &ObjectName, expect: &Expect) -> Result<()> {
+        self.answer(self.inner.delete(name, expect).await)
+    }
+    async fn write_batch(&self, writes: Vec<Write>) -> Result<Vec<Result<Option<Revision>>>> {
+        self.inner.write_batch(writes).await
+    }
+    fn list(&self, space: Space, group: &Group) -> BoxStream<'_, Result<Listed>> {
+        self.inner.list(space, group)
+    }
+    async fn groups(&self, space: Space) -> Result<Vec<Group>> {
+        self.inner.groups(space).await
+    }
+    async fn quarantine(&self, name: &ObjectName) -> Result<()> {
+        self.inner.quarantine(name).await
+    }
+    async fn ready(&self) -> Result<()> {
+        self.inner.ready().await
+    }
+    async fn close(&self) -> Result<()> {
+        self.inner.close().await
+    }
+}
+
+/// A ledger over a storage, as a process that starts now has it.
+pub(in crate::builtin) async fn ledger(storage: Arc<dyn Storage>, clock: &ManualClock) -> Arc<Ledger> {
+    let clock: Arc<dyn Clock> = Arc::new(clock.clone());
+    let records = Records::new(storage, conformance::sealer(), clock.clone(), Space::Auth);
+    Arc::new(Ledger::open(records, clock).await.unwrap())
+}
+
+#[tokio::test]
+async fn what_one_process_ends_is_over_in_the_others_within_a_second() {
+    let (storage, clock) = (Arc::new(Shared::default()), ManualClock::new(Timestamp(1)));
+    let (one, other) = (ledger(storage.clone(), &clock).await, ledger(storage, &clock).await);
+    one.end("a", Timestamp(10_000_000)).await.unwrap();
+    assert!(one.is_ended("a").await.unwrap());
+    clock.advance(WITHDRAWN_WITHIN);
+    assert!(other.is_ended("a").await.unwrap());
+}
+
+#[tokio::test]
+async fn alone_with_a_storage_nothing_is_read_again() {
+    let storage = Arc::new(Shared { alone: true, ..Shared::default() });
+    let clock = ManualClock::new(Timestamp(1));
+    let (one, other) = (ledger(storage.clone(), &clock).await, ledger(storage, &clock).await);
+    one.end("a", Timestamp(10_000_000)).await.unwrap();
+    clock.advance(Duration::from_secs(3600));
+    assert!(!other.is_ended("a").await.unwrap());
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_looked_up_before_memory_counts_again() {
+    let storage = Arc::new(Shared { alone: true, ..Shared::default() });
+    let clock = ManualClock::new(Timestamp(1));
+    let ledger = ledger(storage.clone(), &clock).await;
+    storage.loses_answers.store(true, Ordering::SeqCst);
+    assert_eq!(ledger.end("a", Timestamp(10)).await.unwrap_err().kind(), ErrorKind::OutcomeUnknown);
+    assert!(ledger.is_ended("a").await.unwrap());
+}
+
+#[tokio::test]
+async fn the_record_of_a_session_goes_when_it_would_be_over_by_itself() {
+    let (storage, clock) = (Arc::new(MemoryStorage::new()), ManualClock::new(Timestamp(1)));
+    let one = ledger(storage.clone(), &clock).await;
+    one.end("a", Timestamp(1_000_000)).await.unwrap();
+    clock.advance(Duration::from_secs(1));
+    one.end("b", Timestamp(9_000_000)).await.unwrap();
+    for ledger in [one, ledger(storage, &clock).await] {
+        assert!(!ledger.is_ended("a").await.unwrap());
+        assert!(ledger.is_ended("b").await.unwrap());
+    }
+}
