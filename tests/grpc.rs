@@ -2,6 +2,8 @@
 
 mod access;
 mod errors;
+mod foreign;
+mod logs;
 mod operations;
 mod process;
 
