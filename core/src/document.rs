@@ -98,6 +98,25 @@ pub fn parse_members(bytes: &[u8], depth_max: usize) -> Result<Vec<(String, Docu
     Ok(members)
 }
 
+/// Splits the array `[document, …]` into its elements, each in the exact bytes it was received in.
+pub fn parse_elements(bytes: &[u8], depth_max: usize) -> Result<Vec<Document>> {
+    let mut parser = Parser::new(utf8(bytes)?, depth_max.saturating_add(1));
+    parser.space();
+    if parser.peek() != Some(b'[') {
+        return Err(parser.error("expected an array"));
+    }
+    let mut elements = Vec::new();
+    parser.elements(|parser| {
+        let start = parser.at;
+        parser.value::<()>()?;
+        let slice = parser.bytes.get(start..parser.at).unwrap_or_default();
+        elements.push(Document(Bytes::copy_from_slice(slice)));
+        Ok(())
+    })?;
+    parser.end()?;
+    Ok(elements)
+}
+
 fn utf8(bytes: &[u8]) -> Result<&str> {
     std::str::from_utf8(bytes).map_err(|error| {
         Error::invalid("bad_json", format!("not valid JSON: invalid UTF-8 at byte {}", error.valid_up_to()))

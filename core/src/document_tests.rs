@@ -109,3 +109,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn elements_keep_their_bytes() {
+    let elements = parse_elements(b" [1.50 , {\"a\" :[ ]},\"x\"]", DEPTH_MAX).unwrap();
+    let texts: Vec<&[u8]> = elements.iter().map(|element| &element.bytes()[..]).collect();
+    assert_eq!(texts, [&b"1.50"[..], b"{\"a\" :[ ]}", b"\"x\""]);
+    assert!(parse_elements(b"[]", DEPTH_MAX).unwrap().is_empty());
+    for bad in ["", "{}", "[1", "[1,]", "[1]]", "[1 2]"] {
+        assert!(parse_elements(bad.as_bytes(), DEPTH_MAX).is_err(), "{bad}");
+    }
+}

@@ -24,6 +24,18 @@ fn answering(answer: &'static str) -> (String, thread::JoinHandle<String>) {
     (url, served)
 }
 
+/// A server that gives one answer after the other, each on a connection of its own, and counts the requests.
+fn answering_in_turn(answers: &'static [&'static str]) -> (String, thread::JoinHandle<usize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let serve = move |answer: &&str| {
+        let (mut stream, _) = listener.accept().unwrap();
+        assert!(stream.read(&mut [0; 4_096]).unwrap() > 0);
+        stream.write_all(answer.as_bytes()).unwrap();
+    };
+    (url, thread::spawn(move || answers.iter().map(serve).count()))
+}
+
 /// `deltadb me` at an address, with a credential.
 fn me(url: &str) -> Start {
     let start = Start::bare(PROGRAM, &["me", "--url", url]).variable("DELTADB_TOKEN", ADMIN_KEY);
@@ -137,4 +149,20 @@ fn a_reader_that_leaves_early_is_no_error() {
     let pipe = "set -o pipefail; \"$0\" get chat large | head -c 10 > /dev/null";
     let finished = start.line("bash", &["-c", pipe, &program]).run();
     assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""), "{finished:?}");
+}
+
+const BUSY: &str = "HTTP/1.1 503 Busy\r\nRetry-After: 0\r\nConnection: close\r\nContent-Length: 40\r\n\r\n\
+    {\"error\":\"unavailable\",\"detail\":\"later\"}";
+const DONE: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
+
+#[test]
+fn a_long_load_waits_for_a_server_that_is_busy_but_not_for_ever() {
+    let load = |url: &str| me(url).line(PROGRAM, &["put", "db", "--map", "-", "--url", url]).input("{\"k\": 1}").run();
+    let (url, served) = answering_in_turn(&[BUSY, BUSY, DONE]);
+    let finished = load(&url);
+    assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), "written 1 document to db\n"), "{finished:?}");
+    assert_eq!(served.join().unwrap(), 3);
+    let (url, served) = answering_in_turn(&[BUSY; 5]);
+    assert_eq!(refused(6, load(&url)), "later");
+    assert_eq!(served.join().unwrap(), 5);
 }

@@ -38,7 +38,7 @@ fn a_completion_script_is_one_that_the_shell_takes() {
 #[test]
 fn there_is_a_manual_page_for_each_command() {
     let page = run(&["man"]);
-    for text in [".TH deltadb 1", "Exit codes", "DELTADB_TOKEN"] {
+    for text in [".TH deltadb 1", ".SH EXIT CODES", "DELTADB_TOKEN"] {
         assert!(page.contains(text), "{text}: {page}");
     }
     let directory = directory();
@@ -46,7 +46,7 @@ fn there_is_a_manual_page_for_each_command() {
     run(&["man", "--dir", pages.to_str().unwrap()]);
     for name in ["deltadb", "deltadb-get", "deltadb-databases-drop", "deltadb-schema-validate", "deltadb-keys-create"] {
         let page = std::fs::read_to_string(pages.join(format!("{name}.1"))).unwrap();
-        assert!(page.contains("Examples"), "{name}: {page}");
+        assert!(page.contains(".SH EXAMPLES\n.nf\n  deltadb "), "{name}: {page}");
     }
 }
 

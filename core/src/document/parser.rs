@@ -190,12 +190,20 @@ impl<'a> Parser<'a> {
     }
 
     fn array<V: Build>(&mut self) -> Result<V> {
-        self.enter()?;
         let mut items = Vec::new();
+        self.elements(|parser| {
+            items.push(parser.value()?);
+            Ok(())
+        })?;
+        Ok(V::array(items))
+    }
+
+    pub(super) fn elements(&mut self, mut element: impl FnMut(&mut Self) -> Result<()>) -> Result<()> {
+        self.enter()?;
         if self.peek() != Some(b']') {
             loop {
                 self.space();
-                items.push(self.value()?);
+                element(self)?;
                 self.space();
                 if self.peek() != Some(b',') {
                     break;
@@ -205,7 +213,7 @@ impl<'a> Parser<'a> {
         }
         self.take(b']', "expected ',' or ']'")?;
         self.depth_left += 1;
-        Ok(V::array(items))
+        Ok(())
     }
 
     pub(super) fn object(&mut self, mut member: impl FnMut(&mut Self, &str) -> Result<()>) -> Result<()> {

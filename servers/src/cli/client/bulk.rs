@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
+use std::time::Duration;
 
 use ::http::Method;
 use anyhow::{Context, Result, anyhow, bail};
@@ -23,6 +24,10 @@ use super::{input, output, progress};
 const BATCH_ENTITIES_MAX: usize = 1_000;
 /// The largest body of a request of several documents, as servers have it by default.
 const BATCH_BYTES_MAX: usize = 1 << 20;
+/// How often a request is sent to a server that cannot take it now.
+const ATTEMPTS_MAX: u32 = 5;
+/// The longest time between two attempts, whatever the server asks for.
+const WAIT_MAX: Duration = Duration::from_secs(10);
 /// The longest line.
 const LINE_BYTES_MAX: u64 = 64 << 20;
 
@@ -137,16 +142,29 @@ impl<'a> Load<'a> {
         }
         let mut body = std::mem::take(&mut self.body);
         body.push(b'}');
-        let call = self.client.call(Method::PUT, &["entity", self.target.database.as_str()])?;
-        let sent = call.query_if("schema_id", self.target.schema).body(body, JSON).send();
-        if let Err(failure) = sent {
-            return Err(self.failed(failure));
-        }
+        self.put(&body).map_err(|failure| self.failed(failure))?;
         self.written += self.keys.len() as u64;
         self.requests += 1;
         self.keys.clear();
-        self.progress.set_message(format!("{} documents", self.written));
+        self.progress.set_message(documents(self.written));
         Ok(())
+    }
+
+    /// Sends a request, and again while the server says that it may succeed later: it writes the same however often.
+    fn put(&self, body: &[u8]) -> Outcome {
+        let mut attempts = 0;
+        loop {
+            let call = self.client.call(Method::PUT, &["entity", self.target.database.as_str()])?;
+            let sent = call.query_if("schema_id", self.target.schema).body(body, JSON).send();
+            attempts += 1;
+            match sent {
+                Ok(_) => return Ok(()),
+                Err(failure) => match failure.wait() {
+                    Some(wait) if attempts < ATTEMPTS_MAX => std::thread::sleep(wait.min(WAIT_MAX)),
+                    _ => return Err(failure),
+                },
+            }
+        }
     }
 
     /// Sends the rest and says how much it was.
@@ -157,7 +175,7 @@ impl<'a> Load<'a> {
             let done = json!({"status": "ok", "written": self.written, "requests": self.requests});
             return output::line(&done.to_string());
         }
-        output::line(&format!("written {} documents to {}", self.written, self.target.database))
+        output::line(&format!("written {} to {}", documents(self.written), self.target.database))
     }
 
     /// Says how far it came.
@@ -170,6 +188,10 @@ impl<'a> Load<'a> {
             }
         }
     }
+}
+
+fn documents(count: u64) -> String {
+    if count == 1 { "1 document".into() } else { format!("{count} documents") }
 }
 
 #[cfg(test)]

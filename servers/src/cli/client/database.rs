@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use delta_core::name::{DatabaseName, SchemaId};
 use serde_json::{Map, Value};
 
+use super::super::eprint_line;
 use super::connection::Connection;
 use super::failure::{Exit, Failure, Outcome};
 use super::http::{Client, JSON};
@@ -152,26 +153,26 @@ fn drop_database(connection: &Connection, client: &Client, database: &DatabaseNa
     let path = ["api", "databases", database.as_str()];
     let answer = client.call(Method::DELETE, &path)?.send()?;
     let progress = progress::spinner();
-    progress.set_message(format!("dropping {database}"));
+    let mut told = None;
     // It is gone once its settings are not found any more.
     loop {
-        match client.get(&path)?.send() {
-            Ok(state) => progress.set_message(dropping(database, &state.json()?)),
+        let state = match client.get(&path)?.send() {
+            Ok(state) => state.json()?,
             Err(failure) if failure.exit() == Exit::NotFound => break,
             Err(failure) => {
                 progress.finish_and_clear();
                 return Err(failure.advise("the drop goes on; `deltadb databases show` says how far it is"));
             }
+        };
+        let removed = state.get("removed").and_then(Value::as_u64).unwrap_or_default();
+        progress.set_message(format!("dropping {database}: {removed} documents are removed"));
+        let trouble = state.get("trouble").and_then(Value::as_str).map(str::to_owned);
+        if let Some(trouble) = trouble.as_deref().filter(|_| trouble != told) {
+            progress.suspend(|| eprint_line(&format!("the server tries again: {}", output::printable(trouble))));
         }
+        told = trouble;
         std::thread::sleep(DROP_POLL);
     }
     progress.finish_and_clear();
     output::done(connection, &answer, &format!("dropped {database}"))
-}
-
-/// How far a drop is, in the server's own members.
-fn dropping(database: &DatabaseName, state: &Value) -> String {
-    let members = state.as_object().into_iter().flatten().filter(|(_, value)| value.is_number());
-    let members: Vec<String> = members.map(|(name, value)| format!("{name} {value}")).collect();
-    format!("dropping {database}  {}", members.join(", "))
 }

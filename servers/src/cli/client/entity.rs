@@ -10,20 +10,25 @@ use delta_core::name::{DatabaseName, EntityKey, SchemaId};
 use super::connection::Connection;
 use super::failure::{Exit, Failure, Outcome};
 use super::http::{Answer, Call, Client, JSON};
-use super::{bulk, input, output};
+use super::{bulk, export, input, output};
 
 /// The two kinds of patches.
 const MERGE_PATCH: &str = "application/merge-patch+json";
 const JSON_PATCH: &str = "application/json-patch+json";
 
 pub(crate) const GET_EXAMPLES: &str = "\
-The document's bytes are printed exactly as they were written.
+The document's bytes are printed exactly as they were written; with --lines, line breaks between its tokens are spaces.
 
 Examples:
   deltadb get chat room-1                          print a document
   deltadb get chat room-1 --pointer /members/0     print a part of it (RFC 6901)
   deltadb get chat room-1 -o room-1.json           write it to a file
-  deltadb get chat room-1 --metadata               its version, ETag and size, without the document";
+  deltadb get chat room-1 --metadata               its version, ETag and size, without the document
+  deltadb get chat --lines > rooms.ndjson          every document, as `deltadb put chat --lines` takes them";
+
+const GET_USAGE: &str = "\
+deltadb get [OPTIONS] <DATABASE> <KEY>
+       deltadb get [OPTIONS] <DATABASE> --lines";
 
 pub(crate) const PUT_EXAMPLES: &str = "\
 A document is any JSON value. With KEY it is read from FILE, or from standard input. --map and --lines write many, in
@@ -69,12 +74,20 @@ impl Entity {
 
 /// `deltadb get`.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("part").args(["pointer", "metadata"]))]
+#[command(override_usage = GET_USAGE, group = ArgGroup::new("wanted").required(true).args(["key", "lines"]))]
 pub(crate) struct Get {
-    #[command(flatten)]
-    entity: Entity,
+    /// The database
+    database: DatabaseName,
+    /// The entity's key
+    key: Option<EntityKey>,
+    /// Every document, one {"key": …, "document": …} a line
+    #[arg(long, conflicts_with_all = ["pointer", "metadata"])]
+    lines: bool,
+    /// With --lines: only keys that begin with this
+    #[arg(long, value_name = "TEXT", requires = "lines")]
+    prefix: Option<String>,
     /// Only the part at this JSON Pointer
-    #[arg(long, value_name = "POINTER")]
+    #[arg(long, value_name = "POINTER", conflicts_with = "metadata")]
     pointer: Option<String>,
     /// Version, ETag, time and size instead of the document
     #[arg(long)]
@@ -86,11 +99,16 @@ pub(crate) struct Get {
 
 impl Get {
     pub(crate) fn run(self, connection: &Connection) -> Outcome {
+        let Some(key) = self.key else {
+            return export::run(connection, &self.database, self.prefix.as_deref(), self.output.as_deref());
+        };
+        let entity = Entity { database: self.database, key };
         let client = Client::open(connection)?;
         if self.metadata {
-            return self.metadata(connection, &self.entity.call(&client, Method::HEAD)?.send()?);
+            let answer = entity.call(&client, Method::HEAD)?.send()?;
+            return metadata(connection, &entity, &answer);
         }
-        let call = self.entity.call(&client, Method::GET)?;
+        let call = entity.call(&client, Method::GET)?;
         let answer = call.query_if("pointer", self.pointer.as_deref()).send()?;
         match &self.output {
             None => output::document(&answer.body),
@@ -100,23 +118,23 @@ impl Get {
             }
         }
     }
+}
 
-    fn metadata(&self, connection: &Connection, answer: &Answer) -> Outcome {
-        let etag = answer.header(header::ETAG.as_str());
-        let size: Option<u64> = answer.header(header::CONTENT_LENGTH.as_str()).and_then(|size| size.parse().ok());
-        let metadata = serde_json::json!({
-            "key": self.entity.key.as_str(),
-            "size": size,
-            "version": etag.and_then(version_of),
-            "etag": etag,
-            "updated": answer.header(header::LAST_MODIFIED.as_str()),
-        });
-        if connection.json {
-            return output::json(metadata.to_string().as_bytes());
-        }
-        let members = ["key", "size", "version", "etag", "updated"].map(|name| (name, name));
-        output::write(output::fields(&metadata, &members).as_bytes())
+fn metadata(connection: &Connection, entity: &Entity, answer: &Answer) -> Outcome {
+    let etag = answer.header(header::ETAG.as_str());
+    let size: Option<u64> = answer.header(header::CONTENT_LENGTH.as_str()).and_then(|size| size.parse().ok());
+    let metadata = serde_json::json!({
+        "key": entity.key.as_str(),
+        "size": size,
+        "version": etag.and_then(version_of),
+        "etag": etag,
+        "updated": answer.header(header::LAST_MODIFIED.as_str()),
+    });
+    if connection.json {
+        return output::json(metadata.to_string().as_bytes());
     }
+    let members = ["key", "size", "version", "etag", "updated"].map(|name| (name, name));
+    output::write(output::fields(&metadata, &members).as_bytes())
 }
 
 /// The version that an ETag begins with.
@@ -124,9 +142,14 @@ fn version_of(etag: &str) -> Option<u64> {
     etag.trim_start_matches('"').split('-').next()?.parse().ok()
 }
 
+const PUT_USAGE: &str = "\
+deltadb put [OPTIONS] <DATABASE> <KEY> [FILE]
+       deltadb put [OPTIONS] <DATABASE> --map <FILE>
+       deltadb put [OPTIONS] <DATABASE> --lines <FILE>";
+
 /// `deltadb put`.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("what").required(true).args(["key", "map", "lines"]))]
+#[command(override_usage = PUT_USAGE, group = ArgGroup::new("what").required(true).args(["key", "map", "lines"]))]
 pub(crate) struct Put {
     /// The database
     database: DatabaseName,

@@ -1,5 +1,7 @@
 //! Why a client command ended otherwise than well: one line for a person, one JSON object for a program, an exit code.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -33,6 +35,8 @@ pub(crate) struct Failure {
     problem: Map<String, Value>,
     /// What to do, where the server's detail cannot know it.
     advice: Option<String>,
+    /// When the server wants to be asked again.
+    retry_after: Option<Duration>,
 }
 
 impl Failure {
@@ -40,7 +44,7 @@ impl Failure {
     pub(crate) fn new(exit: Exit, code: &str, detail: impl Into<String>) -> Self {
         let members = [("error", json!(code)), ("detail", Value::String(detail.into()))];
         let problem = members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        Self { exit, problem, advice: None }
+        Self { exit, problem, advice: None, retry_after: None }
     }
 
     /// Nobody reads the output any more.
@@ -53,7 +57,7 @@ impl Failure {
         let Ok(Value::Object(problem)) = serde_json::from_slice(body) else { return None };
         let exit = exit_of(status);
         let has_text = |name: &str| problem.get(name).is_some_and(Value::is_string);
-        (has_text("detail") && has_text("error")).then_some(Self { exit, problem, advice: None })
+        (has_text("detail") && has_text("error")).then_some(Self { exit, problem, advice: None, retry_after: None })
     }
 
     /// The same with what to do about it from here.
@@ -61,6 +65,18 @@ impl Failure {
     pub(crate) fn advise(mut self, advice: impl Into<String>) -> Self {
         self.advice = Some(advice.into());
         self
+    }
+
+    /// The same with the server's `Retry-After`, which is a number of seconds.
+    #[must_use]
+    pub(crate) fn retry_after(mut self, header: Option<&str>) -> Self {
+        self.retry_after = header.and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
+        self
+    }
+
+    /// How long to wait before the same request may succeed; `None` where the server does not say that it may.
+    pub(crate) fn wait(&self) -> Option<Duration> {
+        self.retry_after.filter(|_| self.exit == Exit::Unavailable)
     }
 
     /// The same with words before the detail: which of many things it was that failed.

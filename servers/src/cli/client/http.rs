@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use reqwest::{Certificate, ClientBuilder, Url};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -46,17 +47,24 @@ pub(crate) struct Answer {
 impl Answer {
     /// The body as JSON.
     pub(crate) fn json(&self) -> Outcome<Value> {
-        let parsed = serde_json::from_slice(&self.body);
-        parsed.map_err(|_| {
-            let detail = "the answer is not what a DeltaDatabase server sends; check --url, and the server's version";
-            Failure::new(Exit::Failed, "bad_answer", detail)
-        })
+        self.parse()
+    }
+
+    /// The body as an object of the API; members that it does not know are no error.
+    pub(crate) fn parse<T: DeserializeOwned>(&self) -> Outcome<T> {
+        serde_json::from_slice(&self.body).map_err(|_| bad_answer())
     }
 
     /// A header's value, where there is one.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
+}
+
+/// An answer of something that is no server of ours, or one of another time.
+pub(crate) fn bad_answer() -> Failure {
+    let detail = "the answer is not what a DeltaDatabase server sends; check --url, and the server's version";
+    Failure::new(Exit::Failed, "bad_answer", detail)
 }
 
 /// A request in the making.
@@ -179,6 +187,7 @@ impl Client {
             let exit = if answer.status.is_server_error() { Exit::Unavailable } else { Exit::Failed };
             return Failure::new(exit, "bad_answer", detail);
         };
+        let failure = failure.retry_after(answer.header(RETRY_AFTER.as_str()));
         match answer.status {
             StatusCode::UNAUTHORIZED => failure.advise(self.credential.advice()),
             _ => failure,

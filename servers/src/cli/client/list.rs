@@ -2,6 +2,7 @@
 
 use clap::Args;
 use delta_core::name::DatabaseName;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::eprint_line;
@@ -19,7 +20,7 @@ Examples:
   deltadb list chat --all --json | jq -r '.items[].key'     every key, for a program";
 
 /// The most keys in one page.
-const PAGE_KEYS_MAX: u64 = 1_000;
+pub(crate) const PAGE_KEYS_MAX: u64 = 1_000;
 
 const COLUMNS: [Column; 2] = [Column::number("SIZE", "size"), Column::text("KEY", "key")];
 const METADATA_COLUMNS: [Column; 6] = [
@@ -60,22 +61,41 @@ impl List {
         let mut cursor = self.cursor.clone();
         let mut pages = Pages { json: connection.json, metadata: self.metadata, started: false, any: false };
         loop {
-            let page = self.page(&client, left.min(PAGE_KEYS_MAX), cursor.as_deref())?;
-            let items = page.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+            let limit = left.min(PAGE_KEYS_MAX);
+            let query = Query { database: &self.database, prefix: self.prefix.as_deref(), metadata: self.metadata };
+            let page = query.page(&client, limit, cursor.as_deref())?;
+            let items = &page.items;
             pages.print(items)?;
             left = left.saturating_sub(items.len() as u64);
-            cursor = page.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
+            cursor = page.next_cursor;
             if cursor.is_none() || left == 0 {
                 return pages.end(cursor.as_deref());
             }
         }
     }
+}
 
-    fn page(&self, client: &Client, limit: u64, cursor: Option<&str>) -> Outcome<Value> {
+/// Which keys are wanted.
+pub(crate) struct Query<'a> {
+    pub(crate) database: &'a DatabaseName,
+    pub(crate) prefix: Option<&'a str>,
+    pub(crate) metadata: bool,
+}
+
+/// Some of them.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Page {
+    pub(crate) items: Vec<Value>,
+    pub(crate) next_cursor: Option<String>,
+}
+
+impl Query<'_> {
+    /// The keys after those that a cursor ends.
+    pub(crate) fn page(&self, client: &Client, limit: u64, cursor: Option<&str>) -> Outcome<Page> {
         let call = client.get(&["api", "databases", self.database.as_str(), "keys"])?;
         let call = call.query("limit", &limit.to_string());
-        let call = call.query_if("prefix", self.prefix.as_deref()).query_if("cursor", cursor);
-        call.query_if("metadata", self.metadata.then_some("true")).send()?.json()
+        let call = call.query_if("prefix", self.prefix).query_if("cursor", cursor);
+        call.query_if("metadata", self.metadata.then_some("true")).send()?.parse()
     }
 }
 

@@ -7,6 +7,7 @@ mod bulk;
 mod connection;
 mod database;
 mod entity;
+mod export;
 mod failure;
 mod http;
 mod input;
@@ -43,7 +44,7 @@ pub(crate) struct Nothing {}
 /// A command that asks a server.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClientCommand {
-    /// Read a document
+    /// Read a document, or all of a database
     #[command(after_help = entity::GET_EXAMPLES)]
     Get(With<entity::Get>),
     /// Write a document, or many
