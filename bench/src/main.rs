@@ -22,7 +22,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 
-use crate::compare::{Bench, Pace, get, latency, million, put, seal};
+use crate::compare::{Bench, Pace, get, latency, million, published, put, seal};
 use crate::load::Plan;
 use crate::machine::Watch;
 use crate::request::{Keys, Requests, Url, document, documents};
@@ -67,6 +67,8 @@ enum Subject {
     Latency,
     /// Sealing and opening 1 KiB
     Seal,
+    /// The rows of the table that was published of the product before this one
+    Published,
     /// Restart and memory with a million entities
     Million,
     /// Load on any URL
@@ -139,6 +141,7 @@ fn compare(cli: &Cli) -> Result<Vec<Row>> {
         (matches!(cli.command, Subject::Latency), latency::compare),
         (matches!(cli.command, Subject::Put), put::compare),
         (matches!(cli.command, Subject::Seal), seal::compare),
+        (matches!(cli.command, Subject::Published), published::compare),
     ] {
         if all || chosen {
             rows.extend(subject(&bench)?);

@@ -47,6 +47,10 @@ pub(crate) struct Requests {
     /// The next key in order.
     next: u64,
     random: u64,
+    /// What comes between two of these.
+    between: Option<Box<Requests>>,
+    /// Whether that is next.
+    is_between: bool,
 }
 
 impl Requests {
@@ -70,7 +74,12 @@ impl Requests {
             bytes.extend_from_slice(part.as_bytes());
         }
         // Any odd number: the same sequence in every run.
-        Self { bytes, keys_at, keys, next: 0, random: 0x9e37_79b9_7f4a_7c15 }
+        Self { bytes, keys_at, keys, next: 0, random: 0x9e37_79b9_7f4a_7c15, between: None, is_between: false }
+    }
+
+    /// These and the others in turns, these first.
+    pub(crate) fn alternating(self, others: Self) -> Self {
+        Self { between: Some(Box::new(others)), ..self }
     }
 
     /// How many entities one request is about.
@@ -80,6 +89,11 @@ impl Requests {
 
     /// The next request; the keys within one follow each other, so they differ.
     pub(crate) fn next(&mut self) -> &[u8] {
+        let is_between = self.is_between;
+        self.is_between = !is_between && self.between.is_some();
+        if is_between {
+            return self.between.as_mut().map_or(&[], |between| between.next());
+        }
         let (first, count) = match self.keys {
             Keys::Random(count) => (self.random() % count, count),
             Keys::InOrder(count) => (self.next, count),
@@ -149,6 +163,17 @@ mod tests {
                 let body: serde_json::Value = serde_json::from_str(body).unwrap();
                 assert_eq!(body.as_object().unwrap().len(), 3);
             }
+        }
+    }
+
+    #[test]
+    fn two_kinds_of_requests_take_turns_over_the_same_keys() {
+        let url = Url::parse("http://127.0.0.1:80/{key}").unwrap();
+        let [puts, gets] = [Some("1"), None].map(|body| Requests::new(&url, "t", body, Keys::InOrder(3)));
+        let mut requests = puts.alternating(gets);
+        for expected in ["PUT /k000000000 ", "GET /k000000000 ", "PUT /k000000001 ", "GET /k000000001 "] {
+            let request = text(&mut requests);
+            assert!(request.starts_with(expected), "{request}");
         }
     }
 

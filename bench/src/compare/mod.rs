@@ -3,6 +3,7 @@
 pub(crate) mod get;
 pub(crate) mod latency;
 pub(crate) mod million;
+pub(crate) mod published;
 pub(crate) mod put;
 mod redis;
 pub(crate) mod seal;
@@ -79,6 +80,20 @@ impl<'a> Side<'a> {
     fn put(server: &'a Server, keys: u64) -> Result<Self> {
         let url = entity_url(server)?;
         let requests = Requests::new(&url, ADMIN_KEY, Some(&document(DOCUMENT_BYTES)), Keys::Random(keys));
+        Ok(Self { server, requests, statuses: WRITTEN })
+    }
+
+    /// GETs of one path.
+    fn any(server: &'a Server, path: &str) -> Result<Self> {
+        let url = Url::parse(&format!("http://{}{path}", server.addr))?;
+        Ok(Self { server, requests: Requests::new(&url, ADMIN_KEY, None, Keys::InOrder(1)), statuses: READ })
+    }
+
+    /// PUTs, each followed by a GET of what it wrote.
+    fn put_then_get(server: &'a Server, keys: u64) -> Result<Self> {
+        let url = entity_url(server)?;
+        let of = |body: Option<&str>| Requests::new(&url, ADMIN_KEY, body, Keys::InOrder(keys));
+        let requests = of(Some(&document(DOCUMENT_BYTES))).alternating(of(None));
         Ok(Self { server, requests, statuses: WRITTEN })
     }
 
