@@ -49,6 +49,15 @@ pub(crate) struct Outcome {
     pub(crate) p99: Duration,
 }
 
+impl Outcome {
+    /// From the latency of each request, in nanoseconds, which it sorts, and the time that all of them took.
+    pub(crate) fn of(latencies: &mut [u32], elapsed: Duration) -> Self {
+        let requests = latencies.len() as u64;
+        let [p50, p99] = stats::percentiles(latencies, [50.0, 99.0]);
+        Self { requests, per_second: requests as f64 / elapsed.as_secs_f64(), p50, p99 }
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { requests, per_second, p50, p99 } = self;
@@ -90,10 +99,7 @@ pub(crate) fn run(addr: SocketAddr, requests: &mut Requests, statuses: &[u16], p
         }
     }
     // The last answers too: leaving out those that come late would flatter a server that stalls.
-    let elapsed = started.elapsed().as_secs_f64();
-    let requests = latencies.len() as u64;
-    let [p50, p99] = stats::percentiles(&mut latencies, [50.0, 99.0]);
-    Ok(Outcome { requests, per_second: requests as f64 / elapsed, p50, p99 })
+    Ok(Outcome::of(&mut latencies, started.elapsed()))
 }
 
 fn wait(epoll: &impl rustix::fd::AsFd, events: &mut Vec<epoll::Event>) -> Result<()> {

@@ -5,8 +5,10 @@
 #![expect(clippy::print_stdout, reason = "a program that prints what it measured")]
 
 mod bare;
+mod bare_grpc;
 mod compare;
 mod disk;
+mod grpc;
 mod load;
 mod machine;
 mod process;
@@ -27,10 +29,6 @@ use crate::load::Plan;
 use crate::machine::Watch;
 use crate::request::{Keys, Requests, Url, document, documents};
 use crate::table::Row;
-
-/// The server's allocator, so that the bare server has it too.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Compares DeltaDatabase with what its parts cost, and generates load by hand.
 #[derive(Debug, Parser)]
@@ -61,6 +59,8 @@ enum Subject {
     All,
     /// Cached GET against a bare poem handler, 64 connections
     Get,
+    /// Cached gRPC GET against a bare tonic service, 64 calls
+    Grpc,
     /// Durable PUT against Redis, 64 connections
     Put,
     /// GET and PUT at 1 connection
@@ -73,8 +73,10 @@ enum Subject {
     Million,
     /// Load on any URL
     Load(LoadArgs),
-    /// Run the bare poem server
+    /// Run the bare poem server, or with --grpc the bare tonic one
     Bare {
+        #[arg(long)]
+        grpc: bool,
         #[arg(long, default_value = "127.0.0.1:8081")]
         addr: SocketAddr,
         #[arg(long, default_value_t = 300)]
@@ -115,7 +117,8 @@ fn main() -> Result<()> {
     let cli = Cli::parse();
     match &cli.command {
         Subject::Load(args) => return load_by_hand(args, cli.seconds),
-        Subject::Bare { addr, document_bytes } => return bare::run(*addr, *document_bytes),
+        Subject::Bare { grpc: true, addr, document_bytes } => return bare_grpc::run(*addr, *document_bytes),
+        Subject::Bare { grpc: false, addr, document_bytes } => return bare::run(*addr, *document_bytes),
         _ => {}
     }
     let rows = compare(&cli)?;
@@ -138,6 +141,7 @@ fn compare(cli: &Cli) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (chosen, subject) in [
         (matches!(cli.command, Subject::Get), get::compare as fn(&Bench) -> Result<Vec<Row>>),
+        (matches!(cli.command, Subject::Grpc), compare::grpc::compare),
         (matches!(cli.command, Subject::Latency), latency::compare),
         (matches!(cli.command, Subject::Put), put::compare),
         (matches!(cli.command, Subject::Seal), seal::compare),

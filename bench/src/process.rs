@@ -23,6 +23,8 @@ const POLL: Duration = Duration::from_millis(2);
 pub(crate) struct Server {
     pub(crate) name: &'static str,
     pub(crate) addr: SocketAddr,
+    /// Where gRPC is, if it has a port of its own.
+    pub(crate) grpc_addr: SocketAddr,
     child: Child,
     log: PathBuf,
     started: Instant,
@@ -31,12 +33,13 @@ pub(crate) struct Server {
 impl Server {
     /// `deltadb serve` over a directory of its own.
     pub(crate) fn deltadb(binary: &Path, directory: &Path, preload: Option<&Path>) -> Result<Self> {
-        let addr = free_address()?;
+        let [addr, grpc_addr] = [free_address()?, free_address()?];
         let mut command = Command::new(binary);
-        command.args(["serve", "--dev", "--rest-addr", &addr.to_string(), "--grpc-addr", "127.0.0.1:0", "--data-dir"]);
-        command.arg(directory.join("delta"));
-        command.env("ADMIN_KEY", ADMIN_KEY);
-        Self::start("deltadb", addr, command, directory, preload)
+        command.args(["serve", "--dev", "--rest-addr", &addr.to_string(), "--grpc-addr", &grpc_addr.to_string()]);
+        command.arg("--data-dir").arg(directory.join("delta")).env("ADMIN_KEY", ADMIN_KEY);
+        let mut server = Self::start("deltadb", addr, command, directory, preload)?;
+        server.grpc_addr = grpc_addr;
+        Ok(server)
     }
 
     /// The bare poem server of this program.
@@ -45,6 +48,14 @@ impl Server {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["bare", "--addr", &addr.to_string(), "--document-bytes", &document_bytes.to_string()]);
         Self::start("bare poem", addr, command, directory, None)
+    }
+
+    /// The bare tonic server of this program.
+    pub(crate) fn bare_grpc(directory: &Path, document_bytes: usize) -> Result<Self> {
+        let addr = free_address()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["bare", "--grpc", "--addr", &addr.to_string(), "--document-bytes", &document_bytes.to_string()]);
+        Self::start("bare tonic", addr, command, directory, None)
     }
 
     /// Redis, durable on every write. `None` where it is not installed.
@@ -74,7 +85,7 @@ impl Server {
         }
         let started = Instant::now();
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
-        let mut server = Self { name, addr, child, log, started };
+        let mut server = Self { name, addr, grpc_addr: addr, child, log, started };
         server.until("it listens", |server| TcpStream::connect(server.addr).is_ok())?;
         Ok(server)
     }

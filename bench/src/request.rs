@@ -10,6 +10,8 @@ use anyhow::{Context, Result, bail};
 const PLACE: &str = "{key}";
 /// A key: `k` and nine digits.
 const KEY_BYTES: usize = 10;
+/// Any odd number: the same sequence in every run.
+const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Which entities requests are about, out of a number of them.
 #[derive(Debug, Clone, Copy)]
@@ -73,8 +75,13 @@ impl Requests {
             bytes.extend_from_slice(b"k000000000");
             bytes.extend_from_slice(part.as_bytes());
         }
-        // Any odd number: the same sequence in every run.
-        Self { bytes, keys_at, keys, next: 0, random: 0x9e37_79b9_7f4a_7c15, between: None, is_between: false }
+        Self { bytes, keys_at, keys, next: 0, random: SEED, between: None, is_between: false }
+    }
+
+    /// Anything that holds one key.
+    pub(crate) fn of_bytes(bytes: Vec<u8>, key_at: usize, keys: Keys) -> Self {
+        let keys_at = vec![key_at];
+        Self { bytes, keys_at, keys, next: 0, random: SEED, between: None, is_between: false }
     }
 
     /// These and the others in turns, these first.

@@ -1,6 +1,7 @@
 //! The comparisons: both sides in the same run, in turns, and the median of each.
 
 pub(crate) mod get;
+pub(crate) mod grpc;
 pub(crate) mod latency;
 pub(crate) mod million;
 pub(crate) mod published;
@@ -15,6 +16,7 @@ use anyhow::Result;
 use tempfile::TempDir;
 
 use crate::disk;
+use crate::grpc::{Method, messages as grpc_messages};
 use crate::load::{self, Outcome, Plan};
 use crate::process::{ADMIN_KEY, Server};
 use crate::request::{Keys, Requests, Url, document, documents};
@@ -67,26 +69,38 @@ struct Turn {
 struct Side<'a> {
     server: &'a Server,
     requests: Requests,
-    statuses: &'static [u16],
+    protocol: Protocol,
+}
+
+/// How it is asked.
+#[derive(Debug, Clone, Copy)]
+enum Protocol {
+    /// By REST, which answers well with one of these.
+    Rest(&'static [u16]),
+    Grpc(Method),
 }
 
 impl<'a> Side<'a> {
     fn get(server: &'a Server, keys: u64) -> Result<Self> {
         let url = entity_url(server)?;
         let requests = Requests::new(&url, ADMIN_KEY, None, Keys::Random(keys));
-        Ok(Self { server, requests, statuses: READ })
+        Ok(Self { server, requests, protocol: Protocol::Rest(READ) })
     }
 
     fn put(server: &'a Server, keys: u64) -> Result<Self> {
         let url = entity_url(server)?;
         let requests = Requests::new(&url, ADMIN_KEY, Some(&document(DOCUMENT_BYTES)), Keys::Random(keys));
-        Ok(Self { server, requests, statuses: WRITTEN })
+        Ok(Self { server, requests, protocol: Protocol::Rest(WRITTEN) })
     }
 
     /// GETs of one path.
     fn any(server: &'a Server, path: &str) -> Result<Self> {
         let url = Url::parse(&format!("http://{}{path}", server.addr))?;
-        Ok(Self { server, requests: Requests::new(&url, ADMIN_KEY, None, Keys::InOrder(1)), statuses: READ })
+        Ok(Self {
+            server,
+            requests: Requests::new(&url, ADMIN_KEY, None, Keys::InOrder(1)),
+            protocol: Protocol::Rest(READ),
+        })
     }
 
     /// PUTs, each followed by a GET of what it wrote.
@@ -94,17 +108,29 @@ impl<'a> Side<'a> {
         let url = entity_url(server)?;
         let of = |body: Option<&str>| Requests::new(&url, ADMIN_KEY, body, Keys::InOrder(keys));
         let requests = of(Some(&document(DOCUMENT_BYTES))).alternating(of(None));
-        Ok(Self { server, requests, statuses: WRITTEN })
+        Ok(Self { server, requests, protocol: Protocol::Rest(WRITTEN) })
     }
 
     fn put_maps(server: &'a Server, keys: Keys, count: usize) -> Result<Self> {
         let url = Url::parse(&format!("http://{}/entity/bench", server.addr))?;
         let requests = Requests::new(&url, ADMIN_KEY, Some(&documents(count, DOCUMENT_BYTES)), keys);
-        Ok(Self { server, requests, statuses: WRITTEN })
+        Ok(Self { server, requests, protocol: Protocol::Rest(WRITTEN) })
+    }
+
+    /// By gRPC.
+    fn grpc(server: &'a Server, method: Method, keys: u64) -> Result<Self> {
+        let document = matches!(method, Method::Put).then(|| document(DOCUMENT_BYTES));
+        let requests = grpc_messages(document.as_deref(), Keys::Random(keys))?;
+        Ok(Self { server, requests, protocol: Protocol::Grpc(method) })
     }
 
     fn run(&mut self, plan: Plan) -> Result<Outcome> {
-        load::run(self.server.addr, &mut self.requests, self.statuses, plan)
+        match self.protocol {
+            Protocol::Rest(statuses) => load::run(self.server.addr, &mut self.requests, statuses, plan),
+            Protocol::Grpc(method) => {
+                crate::grpc::run(self.server.grpc_addr, method, ADMIN_KEY, &mut self.requests, plan)
+            }
+        }
     }
 
     /// Warms up, measures, prints, and waits until the server rests.

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use crate::compare::get::{self, CACHED};
 use crate::compare::{Bench, Side, per_second};
+use crate::grpc::Method;
 use crate::process::Server;
 use crate::request::Keys;
 use crate::table::{Row, Target};
@@ -21,6 +22,8 @@ const PUT_THEN_GET: f64 = 520.0;
 const MANY_PUTS: f64 = 910.0;
 const MANY_GETS: f64 = 970.0;
 const BULK_WRITE: f64 = 1_000.0;
+const GRPC_PUT: f64 = 1_700.0;
+const GRPC_GET: f64 = 3_500.0;
 
 /// Every row, on one server.
 pub(crate) fn compare(bench: &Bench) -> Result<Vec<Row>> {
@@ -31,6 +34,8 @@ pub(crate) fn compare(bench: &Bench) -> Result<Vec<Row>> {
         ("1 connection: PUT", Side::put(&server, CACHED)?, 1, 1.0, PUT),
         ("1 connection: cached GET", Side::get(&server, CACHED)?, 1, 1.0, GET),
         ("1 connection: PUT, then GET of it", Side::put_then_get(&server, CACHED)?, 1, 0.5, PUT_THEN_GET),
+        ("1 connection: gRPC PUT", Side::grpc(&server, Method::Put, CACHED)?, 1, 1.0, GRPC_PUT),
+        ("1 connection: cached gRPC GET", Side::grpc(&server, Method::Get, CACHED)?, 1, 1.0, GRPC_GET),
         ("32 connections: PUT", Side::put(&server, CACHED)?, MANY, 1.0, MANY_PUTS),
         ("32 connections: cached GET", Side::get(&server, CACHED)?, MANY, 1.0, MANY_GETS),
         (
