@@ -6,6 +6,7 @@ mod foreign;
 mod logs;
 mod operations;
 mod process;
+mod suite;
 
 use std::sync::OnceLock;
 
