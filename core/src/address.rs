@@ -108,7 +108,7 @@ impl Names {
     /// The entity that an object's name stands for; `None` where only its header can tell.
     pub fn open_object_name(&self, group: &Group, name: &str) -> Result<Option<EntityId>> {
         match self.mode {
-            NameMode::Plain => match (unescape(group.as_str()), unescape(name)) {
+            NameMode::Plain => match (unescape(group.as_str(), true), unescape(name, false)) {
                 (Some(database), Some(key)) => Ok(Some(entity_id(&database, &key)?)),
                 _ => Err(Error::damaged(format!("{name:?} is not the name of an entity"))),
             },
@@ -214,7 +214,8 @@ fn escape(text: &str, is_database: bool) -> String {
     out
 }
 
-fn unescape(text: &str) -> Option<String> {
+/// What was escaped; `None` for a text that [`escape`] does not write, since a name stands for one entity only.
+fn unescape(text: &str, is_database: bool) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
@@ -225,7 +226,7 @@ fn unescape(text: &str) -> Option<String> {
         let digits = [rest.next()?, rest.next()?];
         bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
     }
-    String::from_utf8(bytes).ok()
+    String::from_utf8(bytes).ok().filter(|unescaped| escape(unescaped, is_database) == text)
 }
 
 #[cfg(test)]
@@ -251,6 +252,19 @@ mod tests {
     }
 
     #[test]
+    fn an_entity_has_one_plain_name() {
+        let names = names(NameMode::Plain);
+        let open = |group: &str, name: &str| names.open_object_name(&Group::new(group), name);
+        assert_eq!(open("my%5Fdb", "%2Ekey%0A").unwrap_err().code(), "damaged");
+        assert_eq!(open("my%5Fdb", "%2Ekey_%3A").unwrap(), Some(id("my_db", ".key_:")));
+        for (group, name) in
+            [("my_db", "k"), ("%61", "k"), ("db", "%3a"), ("db", "%+5"), ("db", "a%2Eb"), ("db", ".k"), ("db", "ä")]
+        {
+            assert_eq!(open(group, name).unwrap_err().code(), "damaged", "{group} {name}");
+        }
+    }
+
+    #[test]
     fn a_forged_name_is_refused() {
         let names = names(NameMode::Sealed);
         let mut address = names.entity(&id("db", "k"));
@@ -265,7 +279,27 @@ mod tests {
         );
     }
 
+    /// Two names that are often the same in one part.
+    fn two_names() -> impl Strategy<Value = [(String, String); 2]> {
+        let name = || ("[A-Za-z0-9_-][A-Za-z0-9._-]{0,3}", "[a%_.:ä]{1,4}|[^/\\\\\\p{C}]{1,60}");
+        (name(), name(), any::<[bool; 2]>()).prop_map(|(first, second, [one_database, one_key])| {
+            let database = if one_database { first.0.clone() } else { second.0 };
+            let key = if one_key { first.1.clone() } else { second.1 };
+            [first, (database, key)]
+        })
+    }
+
     proptest! {
+        #[test]
+        fn no_two_entities_have_one_name([first, second] in two_names(), plain: bool) {
+            prop_assume!(EntityKey::parse(&first.1).is_ok() && EntityKey::parse(&second.1).is_ok());
+            let names = names(if plain { NameMode::Plain } else { NameMode::Sealed });
+            let [a, b] = [&first, &second].map(|(database, key)| names.entity(&id(database, key)));
+            prop_assert_eq!(a.sealed_name == b.sealed_name, first == second);
+            let place = |address: &Address| (address.object.group.as_str().to_owned(), address.object.name.clone());
+            prop_assert_eq!(place(&a) == place(&b), first == second);
+        }
+
         #[test]
         fn every_name_opens_again(database in "[A-Za-z0-9_-][A-Za-z0-9._-]{0,40}", key in "[^/\\\\\\p{C}]{1,60}", plain: bool) {
             prop_assume!(EntityKey::parse(&key).is_ok());

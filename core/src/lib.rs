@@ -30,5 +30,7 @@ pub mod storage;
 pub mod superblock;
 mod turns;
 pub mod validator;
+#[cfg(test)]
+mod vectors;
 
 pub use error::{Error, ErrorKind, Result};

@@ -9,6 +9,8 @@ use crate::document::tree::{Member, Node, Object, Work, too_many_bytes};
 use crate::document::{DEPTH_MAX, Document};
 use crate::error::{Error, Result};
 
+#[cfg(test)]
+mod laws;
 mod operations;
 
 /// The media type of [`Patch::Merge`].

@@ -8,6 +8,8 @@ mod cli;
 mod config;
 mod duration;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod grpc;
 mod limiter;
 mod listen;

@@ -3,8 +3,8 @@
 pub(crate) mod args;
 mod client;
 mod documents;
-mod go_flags;
-mod help;
+pub(crate) mod go_flags;
+pub(crate) mod help;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -76,7 +76,7 @@ fn as_command(mut arguments: Vec<OsString>, command: &str) -> Vec<OsString> {
 }
 
 /// What is wrong with the arguments, in one line; clap's own message has several.
-fn usage(error: &clap::Error, arguments: &[OsString]) -> String {
+pub(crate) fn usage(error: &clap::Error, arguments: &[OsString]) -> String {
     let text = error.to_string();
     let lines =
         text.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")).map(str::trim);
