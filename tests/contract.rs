@@ -2,9 +2,13 @@
 
 mod access;
 mod bodies;
+mod conditions;
+mod databases;
 mod entities;
+mod keys;
 mod maps;
 mod pages;
+mod patches;
 mod schemas;
 mod sessions;
 mod store;

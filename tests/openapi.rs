@@ -51,12 +51,17 @@ fn every_route_of_the_contract_is_in_it_and_no_other() {
     let found: BTreeSet<String> = operations(&document).into_iter().map(|(name, _)| name).collect();
     let expected = [
         "delete /api/keys/{id}",
+        "delete /api/databases/{database}",
         "delete /entity/{database}",
+        "delete /entity/{database}/{key}",
         "delete /schema/{id}",
         "get /admin/schemas",
+        "get /admin/stats",
         "get /admin/workers",
         "get /api/databases",
         "get /api/keys",
+        "get /api/databases/{database}",
+        "get /api/databases/{database}/keys",
         "get /api/me",
         "get /entity/{database}",
         "get /entity/{database}/{key}",
@@ -65,8 +70,13 @@ fn every_route_of_the_contract_is_in_it_and_no_other() {
         "get /health/ready",
         "get /schema/{id}",
         "post /api/keys",
-        "post /api/login",
         "post /api/logout",
+        "head /entity/{database}/{key}",
+        "patch /entity/{database}/{key}",
+        "post /api/databases/{database}/batch-get",
+        "post /api/login",
+        "post /schema/{id}/validate",
+        "put /api/databases/{database}",
         "put /entity/{database}",
         "put /entity/{database}/{key}",
         "put /schema/{id}",
@@ -104,6 +114,9 @@ fn every_response_of_every_route_has_a_described_type() {
             // A plain success is described by its type.
             let description = response["description"].as_str().unwrap_or_else(|| panic!("{at}: no description"));
             assert!(!description.is_empty() || status == "200", "{at}: no description");
+            if status == "304" {
+                continue;
+            }
             let content = response["content"].as_object().unwrap_or_else(|| panic!("{at}: no content"));
             let [(content_type, body)] = content.iter().collect::<Vec<_>>()[..] else { panic!("{at}: {content:?}") };
             let schema = resolved(&document, &body["schema"]);

@@ -125,6 +125,7 @@ impl Databases {
         let all = self.records.all::<Record>().await?;
         let bound = all.iter().find(|(_, record)| record.settings.schema_id.as_ref() == Some(id) && !record.dropping);
         if let Some((database, _)) = bound {
+            let database = database.as_str().replace(':', ".");
             let message = format!("database {database} is bound to schema {id}; change its settings first");
             return Err(Error::conflict(message).with_code("schema_in_use"));
         }
@@ -148,7 +149,8 @@ impl Databases {
     /// The databases whose drop was begun.
     pub(crate) async fn marked(&self) -> Result<Vec<DatabaseName>> {
         let all = self.records.all::<Record>().await?;
-        all.iter().filter(|(_, record)| record.dropping).map(|(key, _)| DatabaseName::parse(key.as_str())).collect()
+        let dropping = all.iter().filter(|(_, record)| record.dropping);
+        dropping.map(|(key, _)| DatabaseName::parse(&key.as_str().replace(':', "."))).collect()
     }
 
     /// Whether this caller is the one to do the work of a drop: nobody else of this process does.
@@ -208,8 +210,9 @@ impl Databases {
     }
 }
 
+/// Where a database's record lies: a key has no two dots in a row, and a database no colon.
 fn key(database: &DatabaseName) -> Result<EntityKey> {
-    EntityKey::parse(database.as_str())
+    EntityKey::parse(&database.as_str().replace('.', ":"))
 }
 
 fn dropping(database: &DatabaseName) -> Error {

@@ -25,6 +25,7 @@ use crate::entities::{
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{KEY_INDEX_BYTES_MAX, KeyIndex};
 use crate::name::{DatabaseName, EntityId, EntityKey, SchemaId};
+use crate::patch::{Patch, PatchLimits};
 use crate::records::Records;
 use crate::schemas::{Applicable, Schemas};
 use crate::seal::{self, Sealer};
@@ -34,6 +35,8 @@ use crate::validator::Validator;
 
 use writing::Change;
 
+/// How often a write without a precondition is tried while others take the versions before it.
+const ATTEMPTS_MAX: usize = 32;
 /// How many entities or heads of one request are read from the storage at the same time.
 const READS_AT_ONCE: usize = 32;
 
@@ -48,6 +51,8 @@ pub struct EngineLimits {
     pub batch_entities_max: usize,
     /// Bytes of documents that one read of many answers.
     pub batch_bytes_max: usize,
+    /// What one patch may ask for.
+    pub patch: PatchLimits,
 }
 
 impl Default for EngineLimits {
@@ -57,6 +62,7 @@ impl Default for EngineLimits {
             key_index_bytes_max: KEY_INDEX_BYTES_MAX,
             batch_entities_max: BATCH_ENTITIES_MAX,
             batch_bytes_max: BATCH_BYTES_MAX,
+            patch: PatchLimits::default(),
         }
     }
 }
@@ -130,7 +136,7 @@ impl Entities for Engine {
         who.require(Permission::Read, &id.database)?;
         self.0.databases.usable(&id.database).await?;
         let found = self.0.read(id).await?;
-        found.ok_or_else(|| Error::not_found(format!("there is no entity {} in database {}", id.key, id.database)))
+        found.ok_or_else(|| no_entity(id))
     }
 
     async fn put(&self, who: &Principal, id: &EntityId, document: Document, options: &PutOptions) -> Result<Written> {
@@ -161,6 +167,24 @@ impl Entities for Engine {
         let schema = schema.map(|schema| schema.named());
         let (this, database) = (self.0.clone(), database.clone());
         Self::to_its_end(async move { this.write_many(&database, documents, schema).await }).await
+    }
+
+    async fn patch(&self, who: &Principal, id: &EntityId, patch: &Patch, options: &PutOptions) -> Result<Written> {
+        who.require(Permission::Write, &id.database)?;
+        self.0.databases.usable(&id.database).await?;
+        for _ in 0..ATTEMPTS_MAX {
+            let found = self.0.read(id).await?;
+            options.precondition.check(found.as_ref().map(|found| found.etag))?;
+            let found = found.ok_or_else(|| no_entity(id))?;
+            let document = patch.apply(&found.document, &self.0.limits.patch)?;
+            let precondition = Precondition::Matches(vec![found.etag]);
+            match self.put(who, id, document, &PutOptions { precondition, schema: options.schema.clone() }).await {
+                // What the caller demanded is checked again against what is there then.
+                Err(error) if error.kind() == ErrorKind::PreconditionFailed => {}
+                result => return result,
+            }
+        }
+        Err(Error::conflict(format!("entity {} changed {ATTEMPTS_MAX} times meanwhile; try again", id.key)))
     }
 
     async fn delete(&self, who: &Principal, id: &EntityId, precondition: &Precondition) -> Result<bool> {
@@ -202,6 +226,10 @@ impl Entities for Engine {
         }
         Ok(usable)
     }
+}
+
+fn no_entity(id: &EntityId) -> Error {
+    Error::not_found(format!("there is no entity {} in database {}", id.key, id.database))
 }
 
 impl Inner {

@@ -13,6 +13,7 @@ use crate::cursor::Cursor;
 use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::{DatabaseName, EntityId, EntityKey, SchemaId};
+use crate::patch::Patch;
 use crate::seal::Meta;
 
 /// The most entities that one [`Entities::put_many`] takes where nothing else is configured.
@@ -101,6 +102,8 @@ pub enum Precondition {
     Exists,
     /// The entity is one of these versions (`If-Match`).
     Matches(Vec<ETag>),
+    /// The entity is none of these versions, or does not exist (`If-None-Match`).
+    NoneOf(Vec<ETag>),
 }
 
 impl Precondition {
@@ -114,6 +117,9 @@ impl Precondition {
                 found.is_some_and(|etag| tags.contains(&etag)),
                 "the entity is not the version that If-Match names; read it again",
             ),
+            Self::NoneOf(tags) => {
+                (found.is_none_or(|etag| !tags.contains(&etag)), "the entity is a version that If-None-Match names")
+            }
         };
         if holds { Ok(()) } else { Err(Error::new(ErrorKind::PreconditionFailed, wanted)) }
     }
@@ -209,6 +215,11 @@ pub trait Entities: fmt::Debug + Send + Sync + 'static {
         documents: Vec<(EntityKey, Document)>,
         schema: Option<&SchemaId>,
     ) -> Result<Vec<Result<Written>>>;
+
+    /// Changes a part of an entity: the patch is applied to what is there, and the result is written like any document.
+    /// Without a precondition it is applied again if somebody else was faster, so no patch is lost; an entity that does
+    /// not exist is `NotFound`. Needs write.
+    async fn patch(&self, who: &Principal, id: &EntityId, patch: &Patch, options: &PutOptions) -> Result<Written>;
 
     /// Removes an entity, and says whether there was one; without a precondition, removing nothing succeeds. Needs write.
     async fn delete(&self, who: &Principal, id: &EntityId, precondition: &Precondition) -> Result<bool>;

@@ -34,6 +34,8 @@ pub(crate) struct App {
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) worker: WriterId,
+    /// The storage plug-in's name.
+    pub(crate) storage: String,
     pub(crate) started: Timestamp,
     pub(crate) body_bytes_max: usize,
     pub(crate) document_depth_max: usize,

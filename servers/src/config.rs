@@ -15,6 +15,7 @@ use delta_core::cache::CacheLimits;
 use delta_core::document::{DEPTH_MAX, DEPTH_MAX_CEILING};
 use delta_core::engine::EngineLimits;
 use delta_core::name::{KeyId, WriterId};
+use delta_core::patch::PatchLimits;
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
@@ -200,6 +201,11 @@ impl Config {
             cache,
             key_index_bytes_max: self.key_index_bytes,
             batch_entities_max: self.batch_entities_max,
+            patch: PatchLimits {
+                bytes_max: self.rest_max_body_size,
+                depth_max: self.document_depth_max,
+                ..PatchLimits::default()
+            },
             ..EngineLimits::default()
         }
     }

@@ -28,7 +28,9 @@ fn a_put_answers_created_or_replaced_with_version_and_tag() {
     let mut tags = Vec::new();
     for version in 1..=3_u64 {
         let answer = client.put("/entity/db/k", format!("[{version}]")).expect(if version == 1 { 201 } else { 200 });
-        assert_eq!(answer.json(), json!({"status": "ok", "version": version}));
+        let body = answer.json();
+        assert_eq!((&body["status"], &body["version"]), (&json!("ok"), &json!(version)));
+        assert!(body["updated_at"].as_str().unwrap().ends_with('Z'), "{body}");
         assert_eq!(answer.header("content-type"), Some("application/json; charset=utf-8"));
         assert!(is_tag(&tag(&answer), version), "{answer:?}");
         assert_eq!(tag(&client.get("/entity/db/k")), tag(&answer));

@@ -28,12 +28,13 @@ impl Engine {
 
     /// Drops a database: once this answers, nobody can use it, and its entities are removed in the background. `NotFound`
     /// where there is none. Needs admin.
-    pub async fn drop_database(&self, who: &Principal, database: &DatabaseName) -> Result<()> {
+    pub async fn drop_database(&self, who: &Principal, database: &DatabaseName) -> Result<Described> {
         who.require(Permission::Admin, database)?;
-        self.database(&Principal::admin(), database).await?;
+        let mut described = self.database(&Principal::admin(), database).await?;
         self.0.databases.mark(database).await?;
         self.remove_in_background(database.clone());
-        Ok(())
+        described.dropping.get_or_insert_default();
+        Ok(described)
     }
 
     /// Goes on with the drops that the end of a process cut short.

@@ -8,15 +8,12 @@ use crate::address::Address;
 use crate::cache::Cached;
 use crate::clock::Timestamp;
 use crate::document::Document;
-use crate::engine::{Inner, READS_AT_ONCE};
+use crate::engine::{ATTEMPTS_MAX, Inner, READS_AT_ONCE};
 use crate::entities::{Precondition, Written};
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::{DatabaseName, EntityId, EntityKey, SchemaId};
 use crate::seal::{self, Meta, WriteId};
 use crate::storage::{Expect, Object, Revision, Write};
-
-/// How often a write without a precondition is tried while other processes take the versions before it.
-const ATTEMPTS_MAX: usize = 32;
 
 /// What is stored under a name now, as far as a write needs to know.
 struct Current {

@@ -67,13 +67,21 @@ pub(crate) struct JsonBody<T> {
 impl<T> JsonBody<T> {
     /// Reads the body: too large is judged first, then its type.
     pub(crate) async fn read(self) -> std::result::Result<Bytes, Problem> {
+        self.read_as(check_type).await.map(|((), bytes)| bytes)
+    }
+
+    /// Reads the body after `check` took its type.
+    pub(crate) async fn read_as<K>(
+        self,
+        check: impl FnOnce(Option<&str>) -> std::result::Result<K, Problem>,
+    ) -> std::result::Result<(K, Bytes), Problem> {
         if self.length.is_some_and(|length| length > self.bytes_max as u64) {
             return Err(too_large(self.bytes_max).into());
         }
-        check_type(self.content_type.as_deref())?;
+        let kind = check(self.content_type.as_deref())?;
         let body: BoxBody<Bytes, std::io::Error> = self.body.into();
         match Limited::new(body, self.bytes_max).collect().await {
-            Ok(collected) => Ok(collected.to_bytes()),
+            Ok(collected) => Ok((kind, collected.to_bytes())),
             Err(error) if error.is::<LengthLimitError>() => Err(too_large(self.bytes_max).into()),
             Err(_) => Err(Error::invalid("bad_body", "the body ended early; send it again").into()),
         }
@@ -115,19 +123,22 @@ fn too_large(bytes_max: usize) -> Error {
 
 /// JSON, or what clients send when they were not told: nothing, curl's default, plain text.
 fn check_type(content_type: Option<&str>) -> std::result::Result<(), Problem> {
-    let essence =
-        content_type.map_or("", |text| text.split(';').next().unwrap_or_default()).trim().to_ascii_lowercase();
+    let essence = essence(content_type);
     let json = essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));
     if json || ["", "text/plain", "application/x-www-form-urlencoded"].contains(&essence.as_str()) {
         return Ok(());
     }
-    let detail = format!("a body of type {essence:?} is not read here; send application/json");
-    Err(Problem::http(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "The type is not supported",
-        "unsupported_media_type",
-        &detail,
-    ))
+    Err(unsupported(&format!("a body of type {essence:?} is not read here; send application/json")))
+}
+
+/// A media type without its parameters.
+pub(crate) fn essence(content_type: Option<&str>) -> String {
+    content_type.map_or("", |text| text.split(';').next().unwrap_or_default()).trim().to_ascii_lowercase()
+}
+
+/// A body of a type that is not read.
+pub(crate) fn unsupported(detail: &str) -> Problem {
+    Problem::http(StatusCode::UNSUPPORTED_MEDIA_TYPE, "The type is not supported", "unsupported_media_type", detail)
 }
 
 impl<'a, T: Describe> ApiExtractor<'a> for JsonBody<T> {
@@ -160,18 +171,29 @@ impl<'a, T: Describe> ApiExtractor<'a> for JsonBody<T> {
     }
 }
 
-/// A JSON document as the bytes that were stored.
-pub(crate) struct RawJson(pub(crate) Bytes);
+/// JSON as bytes that are ready, a stored document for example; the document describes them as a `T`.
+pub(crate) struct RawJson<T = AnyJson>(Bytes, PhantomData<fn() -> T>);
 
-impl Payload for RawJson {
-    const CONTENT_TYPE: &'static str = "application/json";
-
-    fn schema_ref() -> MetaSchemaRef {
-        AnyJson::schema()
+impl<T> RawJson<T> {
+    /// Bytes that are JSON.
+    pub(crate) fn new(bytes: Bytes) -> Self {
+        Self(bytes, PhantomData)
     }
 }
 
-impl IntoResponse for RawJson {
+impl<T: Describe> Payload for RawJson<T> {
+    const CONTENT_TYPE: &'static str = "application/json";
+
+    fn schema_ref() -> MetaSchemaRef {
+        T::schema()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Describe> IntoResponse for RawJson<T> {
     fn into_response(self) -> Response {
         let mut response = Response::from(self.0);
         response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static(Self::CONTENT_TYPE));

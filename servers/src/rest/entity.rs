@@ -1,25 +1,28 @@
-//! Entities: the map form the seeds' clients use, and each entity as a resource of its own.
+//! Each entity as a resource of its own.
 
-use delta_core::auth::Permission;
-use delta_core::clock::Timestamp;
-use delta_core::document::{Document, parse_members};
-use delta_core::entities::{Entity, Precondition, PutOptions, Written};
-use delta_core::name::{DatabaseName, EntityId, EntityKey, SchemaId};
-use delta_core::{Error, ErrorKind, Result};
-use poem::web::Data;
-use poem_openapi::param::{Path, Query};
-use poem_openapi::payload::Json;
-use poem_openapi::{ApiResponse, Object, OpenApi};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use delta_core::auth::Permission;
+use delta_core::clock::Timestamp;
+use delta_core::document::Document;
+use delta_core::entities::{Entity, PutOptions, Written};
+use delta_core::name::{DatabaseName, EntityId, EntityKey, SchemaId};
+use delta_core::{Error, Result};
+use http::HeaderMap;
+use poem::web::Data;
+use poem_openapi::param::{Header, Path, Query};
+use poem_openapi::payload::Json;
+use poem_openapi::{ApiResponse, Object, OpenApi};
+
 use crate::app::App;
-use crate::rest::Tag;
-use crate::rest::body::{AnyJson, Documents, JsonBody, RawJson, name};
+use crate::rest::body::{AnyJson, JsonBody, RawJson, name};
 use crate::rest::caller::Caller;
-use crate::rest::param::{Demanded, Named};
+use crate::rest::conditions::Read;
+use crate::rest::param::Named;
+use crate::rest::patch::PatchBody;
 use crate::rest::problem::Problem;
+use crate::rest::{Tag, conditions};
 
 /// A document.
 #[derive(ApiResponse)]
@@ -33,6 +36,16 @@ pub(crate) enum GetResponse {
         String,
         /// When this version was written.
         #[oai(header = "Last-Modified")]
+        String,
+        /// `no-cache`: whoever keeps the document asks before using it again.
+        #[oai(header = "Cache-Control")]
+        String,
+    ),
+    /// The caller has this version.
+    #[oai(status = 304)]
+    NotModified(
+        /// The version.
+        #[oai(header = "ETag")]
         String,
     ),
 }
@@ -50,15 +63,6 @@ impl Status {
     }
 }
 
-/// What became of a map of documents.
-#[derive(Debug, Object)]
-pub(crate) struct MapResult {
-    /// Always `ok`.
-    status: String,
-    /// The version of each document, by key.
-    versions: BTreeMap<String, u64>,
-}
-
 /// What became of a document.
 #[derive(Debug, Object)]
 pub(crate) struct PutResult {
@@ -66,6 +70,8 @@ pub(crate) struct PutResult {
     status: String,
     /// The version that is now current.
     version: u64,
+    /// When it was written, in RFC 3339.
+    updated_at: String,
 }
 
 /// What became of a document.
@@ -89,145 +95,175 @@ pub(crate) enum PutResponse {
     ),
 }
 
+/// What became of a document.
+#[derive(ApiResponse)]
+pub(crate) enum PatchResponse {
+    /// The document was changed.
+    #[oai(status = 200)]
+    Patched(
+        Json<PutResult>,
+        /// The version.
+        #[oai(header = "ETag")]
+        String,
+    ),
+}
+
 /// Entities.
 pub(crate) struct EntityApi;
 
 #[OpenApi(tag = "Tag::Entities")]
 impl EntityApi {
-    /// Write documents
-    ///
-    /// Every document of the map is validated before any is written; all are written or none.
-    #[oai(path = "/entity/:database", method = "put", operation_id = "putEntities")]
-    async fn put_map(
-        &self,
-        app: Data<&Arc<App>>,
-        caller: Caller,
-        database: Path<Named<DatabaseName>>,
-        /// The schema to check the documents against, instead of the one called like the database.
-        schema_id: Query<Option<Named<SchemaId>>>,
-        body: JsonBody<Documents>,
-    ) -> std::result::Result<Json<MapResult>, Problem> {
-        let database: DatabaseName = name(&database.0)?;
-        let schema: Option<SchemaId> = schema_id.0.as_deref().map(name).transpose()?;
-        caller.0.require(Permission::Write, &database)?;
-        let members = parse_members(&body.read().await?, app.document_depth_max)?;
-        let parse = |(key, document): (String, Document)| Ok((EntityKey::parse(&key)?, document));
-        let documents = members.into_iter().map(parse).collect::<Result<Vec<_>>>()?;
-        let keys: Vec<_> = documents.iter().map(|(key, _)| key.clone()).collect();
-        let written = app.entities.put_many(&caller.0, &database, documents, schema.as_ref()).await?;
-        map_result(keys.into_iter().zip(written))
-    }
-
-    /// Read a document
-    #[oai(path = "/entity/:database", method = "get", operation_id = "getEntityByKey")]
-    async fn get_by_key(
-        &self,
-        app: Data<&Arc<App>>,
-        caller: Caller,
-        database: Path<Named<DatabaseName>>,
-        /// The entity's key.
-        key: Query<Demanded<EntityKey>>,
-    ) -> std::result::Result<GetResponse, Problem> {
-        let id = query_id(&database.0, key.0.as_deref())?;
-        Ok(got(app.entities.get(&caller.0, &id).await?))
-    }
-
-    /// Delete a document
-    #[oai(path = "/entity/:database", method = "delete", operation_id = "deleteEntityByKey")]
-    async fn delete_by_key(
-        &self,
-        app: Data<&Arc<App>>,
-        caller: Caller,
-        database: Path<Named<DatabaseName>>,
-        /// The entity's key.
-        key: Query<Demanded<EntityKey>>,
-    ) -> std::result::Result<Json<Status>, Problem> {
-        let id = query_id(&database.0, key.0.as_deref())?;
-        app.entities.delete(&caller.0, &id, &Precondition::None).await?;
-        Ok(Status::ok())
-    }
-
     /// Read an entity
     #[oai(path = "/entity/:database/:key", method = "get", operation_id = "getEntity")]
+    #[expect(clippy::too_many_arguments, reason = "one for each parameter of the request")]
     async fn get(
         &self,
         app: Data<&Arc<App>>,
+        headers: &HeaderMap,
         caller: Caller,
         database: Path<Named<DatabaseName>>,
         key: Path<Named<EntityKey>>,
+        /// Only this part of the document, as a JSON Pointer (RFC 6901).
+        pointer: Query<Option<String>>,
+        /// The versions that the caller has: 304 if it is one of them.
+        #[oai(name = "If-None-Match")]
+        _if_none_match: Header<Option<String>>,
+        /// The versions that the caller wants: 412 if it is another one.
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
     ) -> std::result::Result<GetResponse, Problem> {
         let id = EntityId::new(name(&database.0)?, name(&key.0)?);
-        Ok(got(app.entities.get(&caller.0, &id).await?))
+        Ok(got(app.entities.get(&caller.0, &id).await?, pointer.0.as_deref(), headers)?)
+    }
+
+    /// Read an entity's headers
+    ///
+    /// What GET answers, without the document.
+    #[oai(path = "/entity/:database/:key", method = "head", operation_id = "headEntity")]
+    async fn head(
+        &self,
+        app: Data<&Arc<App>>,
+        headers: &HeaderMap,
+        caller: Caller,
+        database: Path<Named<DatabaseName>>,
+        key: Path<Named<EntityKey>>,
+        /// The versions that the caller has: 304 if it is one of them.
+        #[oai(name = "If-None-Match")]
+        _if_none_match: Header<Option<String>>,
+    ) -> std::result::Result<GetResponse, Problem> {
+        let id = EntityId::new(name(&database.0)?, name(&key.0)?);
+        Ok(got(app.entities.get(&caller.0, &id).await?, None, headers)?)
     }
 
     /// Write an entity
     ///
     /// The body is the document itself, any JSON value.
     #[oai(path = "/entity/:database/:key", method = "put", operation_id = "putEntity")]
+    #[expect(clippy::too_many_arguments, reason = "one for each parameter of the request")]
     async fn put(
         &self,
         app: Data<&Arc<App>>,
+        headers: &HeaderMap,
         caller: Caller,
         database: Path<Named<DatabaseName>>,
         key: Path<Named<EntityKey>>,
         /// The schema to check the document against, instead of the one called like the database.
         schema_id: Query<Option<Named<SchemaId>>>,
+        /// The versions that may be replaced, or `*` for any: 412 if it is another one.
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
+        /// `*` where the entity must not exist yet: 412 if it does.
+        #[oai(name = "If-None-Match")]
+        _if_none_match: Header<Option<String>>,
         body: JsonBody<AnyJson>,
     ) -> std::result::Result<PutResponse, Problem> {
         let id = EntityId::new(name(&database.0)?, name(&key.0)?);
-        let options = PutOptions { schema: schema_id.0.as_deref().map(name).transpose()?, ..PutOptions::default() };
         caller.0.require(Permission::Write, &id.database)?;
+        let options = options(schema_id.0.as_deref(), headers)?;
         let document = Document::parse(&body.read().await?, app.document_depth_max)?;
         Ok(put_response(&app.entities.put(&caller.0, &id, document, &options).await?))
     }
+
+    /// Change a part of an entity
+    ///
+    /// A merge patch or a JSON Patch, as the body's type says; the result is validated like any document. Without
+    /// `If-Match` the patch is applied again if somebody else changed the entity meanwhile.
+    #[oai(path = "/entity/:database/:key", method = "patch", operation_id = "patchEntity")]
+    #[expect(clippy::too_many_arguments, reason = "one for each parameter of the request")]
+    async fn patch(
+        &self,
+        app: Data<&Arc<App>>,
+        headers: &HeaderMap,
+        caller: Caller,
+        database: Path<Named<DatabaseName>>,
+        key: Path<Named<EntityKey>>,
+        /// The schema to check the result against, instead of the one called like the database.
+        schema_id: Query<Option<Named<SchemaId>>>,
+        /// The versions that may be changed: 412 if it is another one.
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
+        body: PatchBody,
+    ) -> std::result::Result<PatchResponse, Problem> {
+        let id = EntityId::new(name(&database.0)?, name(&key.0)?);
+        caller.0.require(Permission::Write, &id.database)?;
+        let options = options(schema_id.0.as_deref(), headers)?;
+        let patch = body.read(app.document_depth_max).await?;
+        let written = app.entities.patch(&caller.0, &id, &patch, &options).await?;
+        Ok(PatchResponse::Patched(Json(put_result(&written)), written.etag.to_text()))
+    }
+
+    /// Delete an entity
+    ///
+    /// Deleting what is not there succeeds, unless `If-Match` demands it.
+    #[oai(path = "/entity/:database/:key", method = "delete", operation_id = "deleteEntity")]
+    async fn delete(
+        &self,
+        app: Data<&Arc<App>>,
+        headers: &HeaderMap,
+        caller: Caller,
+        database: Path<Named<DatabaseName>>,
+        key: Path<Named<EntityKey>>,
+        /// The versions that may be deleted, or `*` for any: 412 if it is another one.
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
+    ) -> std::result::Result<Json<Status>, Problem> {
+        let id = EntityId::new(name(&database.0)?, name(&key.0)?);
+        app.entities.delete(&caller.0, &id, &conditions::write(headers)?).await?;
+        Ok(Status::ok())
+    }
 }
 
-/// The entity that a query names.
-fn query_id(database: &str, key: Option<&str>) -> Result<EntityId> {
-    let database = name(database)?;
-    let key = key.ok_or_else(|| Error::invalid("missing_key", "the query needs the entity's key: ?key=…"))?;
-    Ok(EntityId::new(database, name(key)?))
+fn options(schema: Option<&str>, headers: &HeaderMap) -> Result<PutOptions> {
+    Ok(PutOptions { schema: schema.map(name).transpose()?, precondition: conditions::write(headers)? })
 }
 
-fn got(entity: Entity) -> GetResponse {
+/// An entity as the caller's headers want it, whole or a part.
+pub(crate) fn got(entity: Entity, pointer: Option<&str>, headers: &HeaderMap) -> Result<GetResponse> {
+    let etag = entity.etag.to_text();
+    if conditions::read(headers, entity.etag)? == Read::NotModified {
+        return Ok(GetResponse::NotModified(etag));
+    }
+    let part = match pointer {
+        None => entity.document,
+        Some(pointer) => entity.document.at(&pointer.parse()?)?.ok_or_else(|| {
+            let message = "the document has nothing at this pointer; read it without the pointer";
+            Error::not_found(message).with_code("pointer_not_found")
+        })?,
+    };
     let modified = last_modified(entity.updated);
-    GetResponse::Document(RawJson(entity.document.bytes().clone()), entity.etag.to_text(), modified)
+    Ok(GetResponse::Document(RawJson::new(part.bytes().clone()), etag, modified, "no-cache".into()))
 }
 
 fn last_modified(updated: Timestamp) -> String {
     httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(updated.seconds()))
 }
 
-fn put_response(written: &Written) -> PutResponse {
-    let body = Json(PutResult { status: "ok".into(), version: written.etag.version() });
-    let etag = written.etag.to_text();
-    if written.created { PutResponse::Created(body, etag) } else { PutResponse::Replaced(body, etag) }
+fn put_result(written: &Written) -> PutResult {
+    PutResult { status: "ok".into(), version: written.etag.version(), updated_at: written.updated.to_string() }
 }
 
-/// All written; or none, which is one problem; or some, which only a storage without atomic batches answers.
-fn map_result(
-    results: impl Iterator<Item = (EntityKey, Result<Written>)>,
-) -> std::result::Result<Json<MapResult>, Problem> {
-    let (mut versions, mut failed) = (BTreeMap::new(), BTreeMap::new());
-    for (key, result) in results {
-        match result {
-            Ok(written) => _ = versions.insert(key.to_string(), written.etag.version()),
-            Err(error) => _ = failed.insert(key.to_string(), error),
-        }
-    }
-    if versions.is_empty()
-        && let Some((_, error)) = failed.pop_first()
-    {
-        return Err(error.into());
-    }
-    if failed.is_empty() {
-        return Ok(Json(MapResult { status: "ok".into(), versions }));
-    }
-    let said = format!("{} of the documents were written; results says what became of the others", versions.len());
-    let error = match failed.values().all(|error| error.kind() == ErrorKind::Conflict) {
-        true => Error::conflict(said),
-        false => Error::unavailable(said),
-    };
-    let results = failed.into_iter().map(|(key, error)| (key, error.code().to_owned())).collect();
-    Err(Problem::from(error).partly(versions, results))
+fn put_response(written: &Written) -> PutResponse {
+    let body = Json(put_result(written));
+    let etag = written.etag.to_text();
+    if written.created { PutResponse::Created(body, etag) } else { PutResponse::Replaced(body, etag) }
 }

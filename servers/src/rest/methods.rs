@@ -17,6 +17,7 @@ impl Methods {
                 methods.push("HEAD".to_owned());
             }
             methods.sort_unstable();
+            methods.dedup();
             Some((path.split('/').map(str::to_owned).collect(), HeaderValue::try_from(methods.join(", ")).ok()?))
         });
         Self(allowed.collect())

@@ -3,11 +3,15 @@
 mod api_key;
 mod body;
 mod caller;
+mod conditions;
+mod database;
 mod entity;
+mod entity_map;
 mod health;
 mod methods;
 mod pages;
 mod param;
+mod patch;
 mod problem;
 mod query;
 pub(crate) mod refusal;
@@ -41,6 +45,8 @@ fn app_of(request: &Request) -> poem::Result<&Arc<App>> {
 enum Tag {
     /// Documents, by database and key.
     Entities,
+    /// Databases as a whole: their keys, settings and drops.
+    Databases,
     /// The store as a whole, and who serves it.
     Store,
     /// What documents are checked against.
@@ -53,16 +59,26 @@ enum Tag {
     Health,
 }
 
-type Api =
-    (entity::EntityApi, store::StoreApi, schema::SchemaApi, session::SessionApi, api_key::ApiKeyApi, health::HealthApi);
+type Api = (
+    entity::EntityApi,
+    entity_map::EntityMapApi,
+    database::DatabaseApi,
+    schema::SchemaApi,
+    session::SessionApi,
+    api_key::ApiKeyApi,
+    store::StoreApi,
+    health::HealthApi,
+);
 
 fn service() -> OpenApiService<Api, ()> {
-    let api = (
+    let api: Api = (
         entity::EntityApi,
-        store::StoreApi,
+        entity_map::EntityMapApi,
+        database::DatabaseApi,
         schema::SchemaApi,
         session::SessionApi,
         api_key::ApiKeyApi,
+        store::StoreApi,
         health::HealthApi,
     );
     OpenApiService::new(api, "DeltaDatabase", env!("CARGO_PKG_VERSION")).description(

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use delta_core::auth::Permission;
 use delta_core::document::Document;
 use delta_core::name::SchemaId;
 use poem::web::Data;
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
-use poem_openapi::{ApiResponse, OpenApi};
+use poem_openapi::{ApiResponse, Object, OpenApi};
 
 use crate::app::App;
 use crate::rest::Tag;
@@ -15,7 +16,7 @@ use crate::rest::body::{AnyJson, JsonBody, RawJson, name};
 use crate::rest::caller::Caller;
 use crate::rest::entity::Status;
 use crate::rest::param::Named;
-use crate::rest::problem::Problem;
+use crate::rest::problem::{Problem, ViolationBody};
 
 /// A schema.
 #[derive(ApiResponse)]
@@ -23,6 +24,15 @@ pub(crate) enum SchemaResponse {
     /// The schema, byte for byte as it was put.
     #[oai(status = 200)]
     Schema(RawJson),
+}
+
+/// Whether a document matches a schema.
+#[derive(Debug, Object)]
+pub(crate) struct ValidateResult {
+    /// Whether it does.
+    valid: bool,
+    /// Every place where it does not.
+    violations: Vec<ViolationBody>,
 }
 
 /// Schemas.
@@ -42,7 +52,7 @@ impl SchemaApi {
     async fn get(&self, app: Data<&Arc<App>>, id: Path<Named<SchemaId>>) -> Result<SchemaResponse, Problem> {
         let id: SchemaId = name(&id.0)?;
         let schema = app.engine.schemas().get(&id).await?;
-        Ok(SchemaResponse::Schema(RawJson(schema.source.bytes().clone())))
+        Ok(SchemaResponse::Schema(RawJson::new(schema.source.bytes().clone())))
     }
 
     /// Write a schema
@@ -66,7 +76,7 @@ impl SchemaApi {
 
     /// Delete a schema
     ///
-    /// Documents that were checked against it stay as they are.
+    /// Documents that were checked against it stay as they are. One that a database is bound to is 409 `schema_in_use`.
     #[oai(path = "/schema/:id", method = "delete", operation_id = "deleteSchema")]
     async fn delete(
         &self,
@@ -77,5 +87,24 @@ impl SchemaApi {
         let id: SchemaId = name(&id.0)?;
         app.engine.databases().delete_schema(&caller.0, &id).await?;
         Ok(Status::ok())
+    }
+
+    /// Check a document against a schema
+    ///
+    /// A dry run: nothing is written. Needs `read`.
+    #[oai(path = "/schema/:id/validate", method = "post", operation_id = "validate")]
+    async fn validate(
+        &self,
+        app: Data<&Arc<App>>,
+        caller: Caller,
+        id: Path<Named<SchemaId>>,
+        body: JsonBody<AnyJson>,
+    ) -> Result<Json<ValidateResult>, Problem> {
+        let id: SchemaId = name(&id.0)?;
+        caller.0.require_somewhere(Permission::Read)?;
+        let document = Document::parse(&body.read().await?, app.document_depth_max)?;
+        let violations = app.engine.schemas().validate(&id, &document).await?;
+        let violations: Vec<_> = violations.into_iter().map(ViolationBody::from).collect();
+        Ok(Json(ValidateResult { valid: violations.is_empty(), violations }))
     }
 }

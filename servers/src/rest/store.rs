@@ -1,9 +1,10 @@
-//! The store as a whole: its databases, and who serves it.
+//! The store as a whole, and who serves it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use delta_core::auth::Permission;
+use delta_core::cache::CacheStats;
 use poem::web::Data;
 use poem_openapi::payload::Json;
 use poem_openapi::{Enum, Object, OpenApi};
@@ -55,20 +56,31 @@ pub(crate) struct WorkerCache {
     bytes: u64,
 }
 
+/// What the server did since it was started.
+#[derive(Debug, Object)]
+pub(crate) struct Stats {
+    /// The version of the server.
+    version: String,
+    /// Whole seconds since it was started.
+    uptime_seconds: u64,
+    /// Which storage plug-in keeps the data.
+    storage: String,
+    /// The memory of documents.
+    cache: WorkerCache,
+}
+
+impl From<CacheStats> for WorkerCache {
+    fn from(cache: CacheStats) -> Self {
+        let CacheStats { hits, misses, evictions, entries, bytes } = cache;
+        Self { hits, misses, evictions, entries, bytes }
+    }
+}
+
 /// The store.
 pub(crate) struct StoreApi;
 
 #[OpenApi(tag = "Tag::Store")]
 impl StoreApi {
-    /// List databases
-    ///
-    /// Those that hold entities and that the caller may read, in order.
-    #[oai(path = "/api/databases", method = "get", operation_id = "listDatabases")]
-    async fn databases(&self, app: Data<&Arc<App>>, caller: Caller) -> Result<Json<Vec<String>>, Problem> {
-        let databases = app.entities.databases(&caller.0).await?;
-        Ok(Json(databases.into_iter().map(String::from).collect()))
-    }
-
     /// List workers
     #[oai(path = "/admin/workers", method = "get", operation_id = "listWorkers")]
     async fn workers(&self, app: Data<&Arc<App>>, caller: Caller) -> Result<Json<Vec<Worker>>, Problem> {
@@ -77,7 +89,6 @@ impl StoreApi {
             Ok(()) => WorkerStatus::Available,
             Err(_) => WorkerStatus::Unresponsive,
         };
-        let cache = app.engine.cache_stats();
         Ok(Json(vec![Worker {
             worker_id: app.worker.to_string(),
             status,
@@ -87,13 +98,21 @@ impl StoreApi {
                 ("role".to_owned(), "serve".to_owned()),
                 ("started".to_owned(), app.started.to_string()),
             ]),
-            cache: WorkerCache {
-                hits: cache.hits,
-                misses: cache.misses,
-                evictions: cache.evictions,
-                entries: cache.entries,
-                bytes: cache.bytes,
-            },
+            cache: app.engine.cache_stats().into(),
         }]))
+    }
+
+    /// Read statistics
+    ///
+    /// Needs `admin`.
+    #[oai(path = "/admin/stats", method = "get", operation_id = "getStats")]
+    async fn stats(&self, app: Data<&Arc<App>>, caller: Caller) -> Result<Json<Stats>, Problem> {
+        caller.0.require_somewhere(Permission::Admin)?;
+        Ok(Json(Stats {
+            version: env!("CARGO_PKG_VERSION").into(),
+            uptime_seconds: app.clock.now().seconds().saturating_sub(app.started.seconds()),
+            storage: app.storage.clone(),
+            cache: app.engine.cache_stats().into(),
+        }))
     }
 }

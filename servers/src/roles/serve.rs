@@ -109,6 +109,7 @@ async fn app(
         started: clock.now(),
         clock,
         worker: config.writer(),
+        storage: config.storage.plugin.clone(),
         body_bytes_max: config.rest_max_body_size,
         document_depth_max: config.document_depth_max,
     }))
