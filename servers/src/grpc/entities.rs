@@ -6,11 +6,13 @@ use delta_core::clock::Timestamp;
 use delta_core::document::Document;
 use delta_core::entities::{self, ETag, ListQuery, PAGE_KEYS_MAX, PutOptions};
 use delta_core::name::{DatabaseName, EntityId, EntityKey};
+use delta_core::patch::Patch;
 use delta_core::{Error, Result};
 use tonic::{Request, Response, Status};
 
 use crate::grpc::api::delta::v1 as wire;
 use crate::grpc::api::delta::v1::entities_server::Entities;
+use crate::grpc::api::delta::v1::patch_entity_request::Patch as PatchKind;
 use crate::grpc::api::delta::v1::precondition::Condition;
 use crate::grpc::api::delta::v1::put_entities_response::{Result as PutResult, result::Outcome};
 use crate::grpc::api::delta::v1::{batch_get_response, put_entities_request};
@@ -33,8 +35,8 @@ impl Entities for Skin {
         answer(self.put_entities(request).await)
     }
 
-    async fn patch(&self, _: Request<wire::PatchEntityRequest>) -> Answer<wire::Written> {
-        Err(Status::unimplemented("this version does not patch; put the whole document"))
+    async fn patch(&self, request: Request<wire::PatchEntityRequest>) -> Answer<wire::Written> {
+        answer(self.patch_entity(request).await)
     }
 
     async fn delete(&self, request: Request<wire::DeleteEntityRequest>) -> Answer<wire::DeleteEntityResponse> {
@@ -90,6 +92,19 @@ impl Skin {
         };
         let results = results.into_iter().map(|result| PutResult { outcome: Some(outcome(result)) }).collect();
         Ok(wire::PutEntitiesResponse { results })
+    }
+
+    async fn patch_entity(&self, request: Request<wire::PatchEntityRequest>) -> Result<wire::Written> {
+        let (who, asked) = caller(request)?;
+        let id = entity_id(&asked.database, &asked.key)?;
+        who.require(Permission::Write, &id.database)?;
+        let options = options(&asked.schema_id, asked.precondition)?;
+        let patch = match asked.patch {
+            Some(PatchKind::Merge(bytes)) => Patch::Merge(self.document(&bytes)?),
+            Some(PatchKind::Operations(bytes)) => Patch::Operations(self.document(&bytes)?),
+            None => return Err(Error::invalid("bad_patch", "the request has no patch; set merge or operations")),
+        };
+        Ok(written(&self.0.entities.patch(&who, &id, &patch, &options).await?))
     }
 
     async fn delete_entity(&self, request: Request<wire::DeleteEntityRequest>) -> Result<wire::DeleteEntityResponse> {
@@ -152,7 +167,10 @@ fn precondition(wanted: Option<wire::Precondition>) -> Result<entities::Precondi
         Some(Condition::IfMatch(some)) if !some.etags.is_empty() => {
             Ok(entities::Precondition::Matches(tags(&some.etags)?))
         }
-        Some(Condition::IfMatch(_)) | None => {
+        Some(Condition::IfNoneMatch(some)) if !some.etags.is_empty() => {
+            Ok(entities::Precondition::NoneOf(tags(&some.etags)?))
+        }
+        Some(Condition::IfMatch(_) | Condition::IfNoneMatch(_)) | None => {
             Err(Error::invalid("invalid_precondition", "the precondition says nothing; set it or leave it out"))
         }
     }

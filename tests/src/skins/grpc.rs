@@ -12,10 +12,12 @@ use delta_core::entities::{
 };
 use delta_core::error::Violation;
 use delta_core::name::{DatabaseName, EntityId, EntityKey, SchemaId};
+use delta_core::patch::Patch;
 use delta_core::{Error, ErrorKind, Result};
 use delta_server::grpc_api::delta::v1 as wire;
 use delta_server::grpc_api::delta::v1::databases_client::DatabasesClient;
 use delta_server::grpc_api::delta::v1::entities_client::EntitiesClient;
+use delta_server::grpc_api::delta::v1::patch_entity_request::Patch as PatchKind;
 use delta_server::grpc_api::delta::v1::precondition::{Condition, ETags};
 use delta_server::grpc_api::delta::v1::put_entities_response::result::Outcome;
 use prost::Message;
@@ -106,6 +108,18 @@ impl Entities for GrpcEntities {
         done.into_inner().results.into_iter().map(outcome).collect()
     }
 
+    async fn patch(&self, who: &Principal, id: &EntityId, patch: &Patch, options: &PutOptions) -> Result<Written> {
+        let (database, key) = names(id);
+        let patch = Some(match patch {
+            Patch::Merge(document) => PatchKind::Merge(document.bytes().clone()),
+            Patch::Operations(document) => PatchKind::Operations(document.bytes().clone()),
+        });
+        let (schema_id, precondition) = (schema(options.schema.as_ref()), precondition(&options.precondition));
+        let asked = wire::PatchEntityRequest { database, key, patch, schema_id, precondition };
+        let done = self.client().patch(self.ask(who, asked)).await.map_err(|status| error(&status))?;
+        written(done.into_inner())
+    }
+
     async fn delete(&self, who: &Principal, id: &EntityId, wanted: &Precondition) -> Result<bool> {
         let (database, key) = names(id);
         let asked = wire::DeleteEntityRequest { database, key, precondition: precondition(wanted) };
@@ -162,9 +176,14 @@ fn precondition(wanted: &Precondition) -> Option<wire::Precondition> {
         Precondition::None => return None,
         Precondition::Absent => Condition::IfAbsent(()),
         Precondition::Exists => Condition::IfExists(()),
-        Precondition::Matches(tags) => Condition::IfMatch(ETags { etags: tags.iter().map(ETag::to_text).collect() }),
+        Precondition::Matches(tags) => Condition::IfMatch(etags(tags)),
+        Precondition::NoneOf(tags) => Condition::IfNoneMatch(etags(tags)),
     };
     Some(wire::Precondition { condition: Some(condition) })
+}
+
+fn etags(tags: &[ETag]) -> ETags {
+    ETags { etags: tags.iter().map(ETag::to_text).collect() }
 }
 
 fn optional<T: FromStr<Err = Error>>(text: &str) -> Result<Option<T>> {
