@@ -1,8 +1,15 @@
 //! Logs hold no key material, no credential and no document, however much is logged.
+//!
+//! The harness looks at everything that any server of the tests prints, at TRACE; here are the kinds that no other test
+//! plants, and proof that the harness finds what it looks for.
+
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use delta_tests::http::Request;
-use delta_tests::server::Server;
-use delta_tests::start::{ADMIN_KEY, MASTER_KEY};
+use delta_tests::leaks;
+use delta_tests::server::{Ended, Server};
+use delta_tests::start::{ADMIN_KEY, MASTER_KEY, Start};
 use serde_json::json;
 
 use crate::support::{dev, directory, serve};
@@ -29,8 +36,17 @@ fn exercise(server: &Server, credential: &str) -> String {
     client.get("/entity/db/k").expect(200);
     client.get("/entity/db/absent").expect(404);
     client.delete("/entity/db?key=k").expect(200);
+    let made = client.post("/api/keys", r#"{"name":"ci","permissions":["read"]}"#).expect(201).json();
+    let (id, secret) = (made["id"].as_str().unwrap(), made["secret"].as_str().unwrap());
+    let mut program = server.anonymous().bearer(secret);
+    program.get("/api/me").expect(200);
+    program.post("/api/login", json!({"key": secret}).to_string()).expect(200);
+    client.delete(&format!("/api/keys/{id}")).expect(200);
+    program.get("/api/me").expect(401);
+    client.post("/api/keys", json!({"name": "ci", "permissions": [WRONG_KEY]}).to_string()).expect(400);
     let mut sessions = server.anonymous().bearer(&session);
-    sessions.get("/api/me");
+    sessions.get("/api/me").expect(200);
+    sessions.post("/api/logout", "").expect(200);
     server.anonymous().bearer(WRONG_KEY).get("/api/me").expect(401);
     let other = Request::new("GET", "/api/me").header("Authorization", &format!("Basic {WRONG_KEY}"));
     server.anonymous().send(&other).expect(401);
@@ -92,4 +108,61 @@ fn a_development_server_prints_no_key_where_nobody_looks() {
     assert_eq!((master.len(), admin.len()), (64, 48));
     exercise(&server, &admin);
     clean(&server.stop().output, &[&master, &admin, DOCUMENT, WRONG_KEY]);
+}
+
+/// A program that is no server: it says where it listens, and this.
+fn talkative(port: u16, line: &str) -> Start {
+    let script = format!(
+        "echo \"$0\" {line} >&2; echo REST: http://127.0.0.1:{port}; echo gRPC: http://127.0.0.1:{port}; exec sleep 60"
+    );
+    let start = Start::bare("sh", &[]).line("sh", &["-c", &script]);
+    start.variable("ADMIN_KEY", "a-planted-admin-key").variable("MASTER_KEY", MASTER_KEY)
+}
+
+/// Whether the harness fails when such a program ends in this way.
+fn fails(start: &Start, end: fn(Server) -> Option<Ended>) -> bool {
+    let server = start.up();
+    catch_unwind(AssertUnwindSafe(|| drop(end(server)))).is_err()
+}
+
+#[test]
+fn a_server_that_prints_a_secret_fails_its_test_however_it_ends() {
+    let ends: [fn(Server) -> Option<Ended>; 3] = [
+        |server| Some(server.kill()),
+        |server| Some(server.stop()),
+        |server| {
+            drop(server);
+            None
+        },
+    ];
+    for end in ends {
+        assert!(!fails(&talkative(1, "nothing"), end));
+        for line in ["a-planted-admin-key", "key=$MASTER_KEY,"] {
+            assert!(fails(&talkative(1, line), end), "{line}");
+        }
+    }
+    let start = talkative(1, "$1 another-planted-key").args(&["sh", "--previous-key", "old=another-planted-key"]);
+    assert!(fails(&start, ends[0]));
+}
+
+#[test]
+fn what_clients_saw_is_looked_for_in_what_their_server_prints() {
+    let (session, key) =
+        ("ds_eyJwYXJlbnQiOiJhZG1pbiJ9.c2lnbmF0dXJlLW9mLWEtc2Vzc2lvbg", "dk_a1b2c3d4_e5f6g7h2i3j4k5l6m7");
+    let noted = |server: SocketAddr| {
+        leaks::note_credential(server, session);
+        leaks::note_credential(server, key);
+        leaks::note_document(server, br#"{"text":"the-text-of-a-planted-document"}"#);
+    };
+    let lines =
+        [session, "c2lnbmF0dXJlLW9mLWEtc2Vzc2lvbg", key, "e5f6g7h2i3j4k5l6m7", "the-text-of-a-planted-document"];
+    for line in lines {
+        noted(SocketAddr::from(([127, 0, 0, 1], 2)));
+        assert!(fails(&talkative(2, line), |server| Some(server.kill())), "{line}");
+        // What another server was told is not this one's.
+        assert!(!fails(&talkative(3, line), |server| Some(server.kill())), "{line}");
+    }
+    // An id is no secret.
+    noted(SocketAddr::from(([127, 0, 0, 1], 2)));
+    assert!(!fails(&talkative(2, "dk_a1b2c3d4 a1b2c3d4"), |server| Some(server.kill())));
 }

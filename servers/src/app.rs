@@ -52,12 +52,20 @@ impl App {
     /// Who presents this bearer token from this address: `Unauthorized` if it does not count, and `Throttled` if too many
     /// did not.
     pub(crate) async fn authenticate(&self, bearer: &str, from: IpAddr) -> Result<Principal> {
-        self.limiter.judge(from, self.principal(&Credential::bearer(bearer)).await)
+        self.judged(from, self.principal(&Credential::bearer(bearer)).await)
     }
 
     /// A session for the holder of a key, with the same failures.
     pub(crate) async fn login(&self, key: &SecretText, from: IpAddr) -> Result<Session> {
-        self.limiter.judge(from, self.sessions.login(key).await)
+        self.judged(from, self.sessions.login(key).await)
+    }
+
+    fn judged<T>(&self, from: IpAddr, checked: Result<T>) -> Result<T> {
+        let judged = self.limiter.judge(from, checked);
+        if let Err(error) = &judged {
+            tracing::debug!(%from, why = error.code(), "a credential was refused");
+        }
+        judged
     }
 
     async fn principal(&self, credential: &Credential) -> Result<Principal> {

@@ -66,7 +66,9 @@ async fn everything_is_logged_but_secrets_and_documents() {
     let port = Port::of(directory, server);
     exercise(&port).await;
     let printed = port.server.stop().output;
-    assert!(printed.contains("TRACE") && printed.contains("frame=Data"), "too little was logged: {printed}");
+    assert!(printed.contains("a credential was refused"), "too little was logged: {printed}");
+    // What the library under it says of frames and headers is not for us to promise.
+    assert!(!printed.contains("frame="), "{printed}");
     for secret in [ADMIN_KEY, MASTER_KEY, DOCUMENT, WRONG_KEY] {
         assert_eq!(printed.lines().find(|line| line.contains(secret)), None, "{secret}");
     }

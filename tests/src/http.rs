@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::leaks;
+
 /// How long an answer may take before the test fails.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
@@ -41,6 +43,23 @@ impl Request {
 
     fn has(&self, name: &str) -> bool {
         self.headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name))
+    }
+
+    /// Tells the harness what of this the server must not print.
+    fn note(&self, server: SocketAddr, bearer: Option<&str>) {
+        let given = self.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        let given = given.filter_map(|(_, value)| value.split_whitespace().last());
+        bearer.into_iter().chain(given).for_each(|credential| leaks::note_credential(server, credential));
+        let body = self.body.as_deref().unwrap_or_default();
+        if self.target.starts_with("/api/login")
+            && let Some(key) =
+                serde_json::from_slice::<Value>(body).ok().and_then(|body| Some(body["key"].as_str()?.to_owned()))
+        {
+            leaks::note_credential(server, &key);
+        }
+        if self.target.starts_with("/entity/") {
+            leaks::note_document(server, body);
+        }
     }
 
     fn to_bytes(&self, host: SocketAddr, bearer: Option<&str>) -> Vec<u8> {
@@ -137,6 +156,7 @@ impl Client {
     /// Sends a request; an error says that no whole answer came.
     pub fn try_send(&mut self, request: &Request) -> io::Result<Response> {
         let bytes = request.to_bytes(self.address, self.bearer.as_deref());
+        request.note(self.address, self.bearer.as_deref());
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => BufReader::new(connect(self.address)?),
@@ -145,6 +165,7 @@ impl Client {
         let written = connection.get_mut().write_all(&bytes);
         let answer = read_response(&mut connection, request.method == "HEAD");
         let answer = answer.map_err(|error| written.err().unwrap_or(error))?;
+        leaks::note_answer(self.address, &answer.body);
         if answer.header("connection") != Some("close") {
             self.connection = Some(connection);
         }

@@ -11,6 +11,7 @@
 
 pub mod http;
 pub mod kill_loop;
+pub mod leaks;
 pub mod namespace;
 pub mod packages;
 pub mod random;

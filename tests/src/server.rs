@@ -1,5 +1,6 @@
 //! Servers as processes: watched by what they print, and ended by their own process id.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::http::Client;
+use crate::leaks;
 use crate::start::ADMIN_KEY;
 
 /// How long a process may take to start or to end.
@@ -111,19 +113,26 @@ pub struct Server {
     child: Child,
     addresses: Addresses,
     output: Output,
+    /// What it was given and must not print.
+    secrets: BTreeSet<String>,
 }
 
 impl Server {
-    /// Starts one and waits until it listens; an error says how it ended instead.
-    pub(crate) fn spawn(command: &mut Command) -> Result<Self, Ended> {
+    /// Starts one and waits until it listens; an error says how it ended instead. The secrets are asked for when it has
+    /// made those that it makes itself.
+    pub(crate) fn spawn(command: &mut Command, secrets: impl FnOnce() -> BTreeSet<String>) -> Result<Self, Ended> {
         let mut child = command.spawn().expect("the program starts");
         let (lines, listening) = mpsc::channel();
         let output = Output::default();
         output.follow(child.stdout.take().expect("piped"), Some(lines));
         output.follow(child.stderr.take().expect("piped"), None);
         match wait_for_addresses(&listening) {
-            Some(addresses) => Ok(Self { child, addresses, output }),
-            None => Err(Ended { status: end(&mut child), output: output.text() }),
+            Some(addresses) => Ok(Self { child, addresses, output, secrets: secrets() }),
+            None => {
+                let ended = Ended { status: end(&mut child), output: output.text() };
+                leaks::none_in(&ended.output, &secrets(), &[]);
+                Err(ended)
+            }
         }
     }
 
@@ -159,7 +168,8 @@ impl Server {
 
     /// Sends SIGKILL and waits for the end: a crash.
     pub fn kill(mut self) -> Ended {
-        Ended { status: end(&mut self.child), output: self.output.text() }
+        let status = end(&mut self.child);
+        self.ended_with(status)
     }
 
     /// Sends SIGTERM, without waiting.
@@ -178,12 +188,22 @@ impl Server {
     pub fn ended(mut self) -> Ended {
         let status = wait(&mut self.child, DEADLINE);
         let status = status.unwrap_or_else(|| panic!("the server did not end: {}", self.output.so_far()));
-        Ended { status, output: self.output.text() }
+        self.ended_with(status)
+    }
+
+    /// All it printed, in which none of what it must not print may stand.
+    fn ended_with(&self, status: ExitStatus) -> Ended {
+        let output = self.output.text();
+        leaks::none_in(&output, &self.secrets, &[self.addresses.rest, self.addresses.grpc]);
+        Ended { status, output }
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        end(&mut self.child);
+        let status = end(&mut self.child);
+        if !thread::panicking() {
+            self.ended_with(status);
+        }
     }
 }

@@ -1,11 +1,13 @@
 //! How a program is started: command line, variables, directory; and what it is to run to its end.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 
+use crate::leaks;
 use crate::server::{DEADLINE, Ended, Server, end, wait};
 
 /// The admin key that servers here are started with.
@@ -139,9 +141,22 @@ impl Start {
         }
     }
 
-    /// Starts a server; an error says how it ended instead of listening.
+    /// Starts a server, which logs all it can unless the test says otherwise; an error says how it ended instead of
+    /// listening.
     pub fn try_up(&self) -> Result<Server, Ended> {
-        Server::spawn(&mut self.command())
+        let mut command = self.command();
+        if !self.variables.iter().any(|(name, _)| name == "RUST_LOG") {
+            command.env("RUST_LOG", "trace");
+        }
+        Server::spawn(&mut command, || self.secrets())
+    }
+
+    /// What it is given that must not be printed.
+    fn secrets(&self) -> BTreeSet<String> {
+        let text = |value: &OsString| value.to_string_lossy().into_owned();
+        let arguments: Vec<_> = self.arguments.iter().map(text).collect();
+        let variables: Vec<_> = self.variables.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+        leaks::given(&arguments, &variables)
     }
 
     /// Runs a command to its end.
@@ -161,7 +176,9 @@ impl Start {
         let status = status.unwrap_or_else(|| end(&mut child));
         writer.into_iter().for_each(|writer| writer.join().expect("a writer"));
         let text = |thread: thread::JoinHandle<String>| thread.join().expect("a reader");
-        Finished { code: status.code(), stdout: text(out), stderr: text(err) }
+        let finished = Finished { code: status.code(), stdout: text(out), stderr: text(err) };
+        leaks::none_in(&finished.stderr, &self.secrets(), &[]);
+        finished
     }
 }
 

@@ -234,6 +234,7 @@ impl ApiKeyApi {
         caller.0.require_somewhere(Permission::Admin)?;
         let wanted = body.parse_as::<Wanted>().await?.check()?;
         let created = app.api_keys.create(wanted).await?;
+        tracing::info!(key = created.key.id, by = ?caller.0.client_id, "an API key was made");
         let (secret, key) = (created.credential.expose().to_owned(), ApiKeyBody::from(&*created.key));
         Ok(CreatedResponse::Created(Json(CreatedApiKey { secret, key })))
     }
@@ -245,6 +246,7 @@ impl ApiKeyApi {
     async fn delete(&self, app: Data<&Arc<App>>, caller: Caller, id: Path<String>) -> Result<Json<Status>, Problem> {
         caller.0.require_somewhere(Permission::Admin)?;
         app.api_keys.delete(&id.0).await?;
+        tracing::info!(key = id.0, by = ?caller.0.client_id, "an API key was deleted");
         Ok(Status::ok())
     }
 }
