@@ -51,11 +51,10 @@ impl Request {
         let given = given.filter_map(|(_, value)| value.split_whitespace().last());
         bearer.into_iter().chain(given).for_each(|credential| leaks::note_credential(server, credential));
         let body = self.body.as_deref().unwrap_or_default();
-        if self.target.starts_with("/api/login")
-            && let Some(key) =
-                serde_json::from_slice::<Value>(body).ok().and_then(|body| Some(body["key"].as_str()?.to_owned()))
-        {
-            leaks::note_credential(server, &key);
+        if self.target.starts_with("/api/login") {
+            let body: Value = serde_json::from_slice(body).unwrap_or_default();
+            let key = body.get("key").and_then(Value::as_str);
+            key.into_iter().for_each(|key| leaks::note_credential(server, key));
         }
         if self.target.starts_with("/entity/") {
             leaks::note_document(server, body);
