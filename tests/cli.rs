@@ -3,6 +3,7 @@
 mod bulk;
 mod documents;
 mod failures;
+mod keys;
 mod schemas;
 mod sessions;
 mod shipped;

@@ -54,6 +54,38 @@ fn a_session_as_json_is_told_without_its_token() {
 }
 
 #[test]
+fn a_session_that_is_logged_out_is_over_on_the_server_too() {
+    let shell = Shell::new();
+    log_in(&shell);
+    let text = fs::read_to_string(saved(&shell)).unwrap();
+    let said = printed(shell.bare(&["logout"]).run());
+    assert_eq!(said, format!("logged out of {}/\n", shell.url()));
+    let line = refused(5, shell.bare(&["me"]).run());
+    assert!(line.ends_with("run `deltadb login`, or set DELTADB_TOKEN"), "{line}");
+    // Whoever kept a copy of the file has nothing of it.
+    fs::write(saved(&shell), &text).unwrap();
+    let line = refused(5, shell.bare(&["me"]).run());
+    assert!(line.ends_with("the saved session has ended, run `deltadb login` again"), "{line}");
+    // It is over already, which is what was wanted.
+    printed(shell.bare(&["logout"]).run());
+    assert_eq!(printed(shell.bare(&["logout"]).run()), format!("there is no session with {}/\n", shell.url()));
+}
+
+#[test]
+fn a_session_is_forgotten_also_when_the_server_is_gone() {
+    let shell = Shell::new();
+    log_in(&shell);
+    let Shell { directory, server } = shell;
+    let start = delta_tests::start::Start::bare(crate::support::PROGRAM, &["logout"]);
+    let start = start.variable("DELTADB_URL", format!("http://{}", server.address()));
+    let start = start.variable("XDG_CONFIG_HOME", directory.path().join("config"));
+    server.kill();
+    let line = refused(6, start.run());
+    assert!(line.contains("the session is forgotten here, and on the server it ends 20"), "{line}");
+    assert!(printed(start.run()).starts_with("there is no session with "));
+}
+
+#[test]
 fn a_wrong_key_saves_nothing_and_is_not_repeated() {
     let shell = Shell::new();
     let line = refused(5, shell.bare(&["login"]).input("not-the-admin-key\n").run());
