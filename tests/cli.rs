@@ -4,6 +4,7 @@ mod bulk;
 mod documents;
 mod failures;
 mod keys;
+mod list;
 mod schemas;
 mod sessions;
 mod shipped;
