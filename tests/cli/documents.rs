@@ -18,7 +18,7 @@ fn a_document_goes_in_and_comes_out_byte_for_byte() {
     assert!(written.starts_with("written chat/room-1, version 2, ETag \"2-"), "{written}");
     assert_eq!(shell.prints(&["get", "chat", "room-1"]), "[1]");
     let answer = shell.prints_for(&["put", "chat", "room-1", "-", "--json"], DOCUMENT);
-    assert_eq!(parse(&answer), json!({"status": "ok", "version": 3}));
+    assert_eq!((&parse(&answer)["status"], &parse(&answer)["version"]), (&json!("ok"), &json!(3)));
     assert_eq!(shell.prints(&["get", "chat", "room-1", "-o", "out.json"]), "");
     assert_eq!(shell.read("out.json"), DOCUMENT);
 }

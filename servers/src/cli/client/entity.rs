@@ -9,7 +9,7 @@ use delta_core::name::{DatabaseName, EntityKey, SchemaId};
 
 use super::connection::Connection;
 use super::failure::{Exit, Failure, Outcome};
-use super::http::{Answer, Call, Client, JSON};
+use super::http::{Answer, BAD_ANSWER, Call, Client, JSON};
 use super::{bulk, export, input, output};
 
 /// The two kinds of patches.
@@ -105,7 +105,11 @@ impl Get {
         let entity = Entity { database: self.database, key };
         let client = Client::open(connection)?;
         if self.metadata {
-            let answer = entity.call(&client, Method::HEAD)?.send()?;
+            let answer = match entity.call(&client, Method::HEAD)?.send() {
+                // The answer to a HEAD has no room to say what is wrong; that to a GET does.
+                Err(failure) if failure.code() == BAD_ANSWER => entity.call(&client, Method::GET)?.send()?,
+                answer => answer?,
+            };
             return metadata(connection, &entity, &answer);
         }
         let call = entity.call(&client, Method::GET)?;

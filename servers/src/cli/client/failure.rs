@@ -91,6 +91,11 @@ impl Failure {
         self.exit
     }
 
+    /// The stable code to match on.
+    pub(crate) fn code(&self) -> &str {
+        self.problem.get("error").and_then(Value::as_str).unwrap_or_default()
+    }
+
     fn detail(&self) -> &str {
         self.problem.get("detail").and_then(Value::as_str).unwrap_or_default()
     }

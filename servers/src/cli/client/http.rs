@@ -24,6 +24,8 @@ use super::output::printable;
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 /// How long the way to the server may take.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+/// The code of an answer that no server of ours gives.
+pub(crate) const BAD_ANSWER: &str = "bad_answer";
 /// What a document is sent as.
 pub(crate) const JSON: &str = "application/json";
 
@@ -64,7 +66,7 @@ impl Answer {
 /// An answer of something that is no server of ours, or one of another time.
 pub(crate) fn bad_answer() -> Failure {
     let detail = "the answer is not what a DeltaDatabase server sends; check --url, and the server's version";
-    Failure::new(Exit::Failed, "bad_answer", detail)
+    Failure::new(Exit::Failed, BAD_ANSWER, detail)
 }
 
 /// A request in the making.
@@ -185,7 +187,7 @@ impl Client {
             let detail =
                 format!("{} answered {}, not as a DeltaDatabase server does; check --url", self.url, answer.status);
             let exit = if answer.status.is_server_error() { Exit::Unavailable } else { Exit::Failed };
-            return Failure::new(exit, "bad_answer", detail);
+            return Failure::new(exit, BAD_ANSWER, detail);
         };
         let failure = failure.retry_after(answer.header(RETRY_AFTER.as_str()));
         match answer.status {

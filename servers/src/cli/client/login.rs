@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::super::eprint_line;
 use super::connection::{Connection, Credential, TOKEN_VARIABLE, token_variable};
 use super::failure::{Exit, Failure, Outcome};
-use super::http::{Client, JSON};
+use super::http::{BAD_ANSWER, Client, JSON};
 use super::sessions::{self, Session};
 use super::{input, output};
 
@@ -55,7 +55,7 @@ impl Login {
         let (Some(token), Some(client_id), Some(expires_at)) = (text("token"), text("client_id"), text("expires_at"))
         else {
             let detail = format!("{url} gave no session; check --url, and the server's version");
-            return Err(Failure::new(Exit::Failed, "bad_answer", detail));
+            return Err(Failure::new(Exit::Failed, BAD_ANSWER, detail));
         };
         let line = format!("logged in to {url} as {}", output::printable(&client_id));
         let line = format!("{line} until {}", output::printable(&expires_at));
