@@ -6,7 +6,7 @@ use std::thread;
 
 use delta_tests::start::{ADMIN_KEY, Start};
 
-use crate::support::{PROGRAM, directory};
+use crate::support::{PROGRAM, directory, skipped};
 
 use super::{Shell, json, refused};
 
@@ -165,4 +165,34 @@ fn a_long_load_waits_for_a_server_that_is_busy_but_not_for_ever() {
     let (url, served) = answering_in_turn(&[BUSY; 5]);
     assert_eq!(refused(6, load(&url)), "later");
     assert_eq!(served.join().unwrap(), 5);
+}
+
+#[test]
+fn what_a_script_passes_on_cannot_drive_the_terminal() {
+    let line = refused(1, Start::bare(PROGRAM, &["get", "a\u{1b}[31mb", "k"]).run());
+    assert!(line.starts_with("invalid value 'a\\u{1b}[31mb'"), "{line}");
+}
+
+#[test]
+fn a_proxy_does_not_get_what_stays_on_this_machine() {
+    let shell = Shell::new();
+    for variable in ["HTTP_PROXY", "http_proxy", "ALL_PROXY"] {
+        let start = shell.command(&["me"]).variable(variable, "http://127.0.0.1:1");
+        super::printed(start.run());
+    }
+}
+
+#[test]
+fn a_full_disk_is_told() {
+    if !std::path::Path::new("/dev/full").exists() {
+        return skipped("there is no /dev/full");
+    }
+    let shell = Shell::new();
+    let start = shell.command(&[]);
+    let program = start.program().display().to_string();
+    let finished = start.line("bash", &["-c", "\"$0\" databases > /dev/full", &program]).run();
+    assert_eq!(finished.code, Some(0), "nothing was to be written: {finished:?}");
+    let finished = shell.command(&[]).line("bash", &["-c", "\"$0\" me > /dev/full", &program]).run();
+    let line = refused(1, finished);
+    assert!(line.starts_with("cannot write to standard output: No space left"), "{line}");
 }

@@ -44,6 +44,16 @@ fn a_session_is_kept_for_the_user_only_and_used_from_then_on() {
 }
 
 #[test]
+fn a_key_on_its_way_to_another_machine_should_be_encrypted() {
+    let shell = Shell::new();
+    // An address that is not the loopback interface's, though it leads here.
+    let url = shell.url().replace("127.0.0.1", "0.0.0.0");
+    let finished = shell.bare(&["login", "--url", &url]).input(ADMIN_KEY).run();
+    assert_eq!(finished.stderr, format!("{url}/ gets the key unencrypted; use https where others may listen\n"));
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+}
+
+#[test]
 fn a_session_as_json_is_told_without_its_token() {
     let shell = Shell::new();
     shell.file("admin.key", ADMIN_KEY);

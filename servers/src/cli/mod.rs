@@ -41,7 +41,8 @@ pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
         Err(error) => Err(anyhow::anyhow!(usage(&error, &arguments))),
     };
     result.unwrap_or_else(|error| {
-        eprint_line(&format!("error: {}", format!("{error:#}").replace('\n', " ")));
+        let line = format!("{error:#}").replace('\n', " ");
+        eprint_line(&format!("error: {}", client::printable(&line)));
         ExitCode::FAILURE
     })
 }

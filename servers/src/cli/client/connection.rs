@@ -12,6 +12,7 @@ use clap::Args;
 use delta_core::keys::SecretText;
 use http::HeaderValue;
 use reqwest::Url;
+use url::Host;
 
 use super::sessions;
 use crate::{duration, secrets};
@@ -70,6 +71,18 @@ impl FromStr for ServerUrl {
             url.set_path(&format!("{}/", url.path()));
         }
         Ok(Self(url))
+    }
+}
+
+impl ServerUrl {
+    /// Whether nothing that is sent there leaves this machine.
+    pub(crate) fn is_this_machine(&self) -> bool {
+        match self.0.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        }
     }
 }
 
@@ -169,6 +182,20 @@ mod tests {
             ("https://example/delta", "https://example/delta/"),
         ] {
             assert_eq!(text.parse::<ServerUrl>().unwrap().0.as_str(), url);
+        }
+    }
+
+    #[test]
+    fn this_machine_is_known() {
+        for (text, here) in [
+            ("http://localhost:1", true),
+            ("http://127.0.0.2", true),
+            ("https://[::1]:1", true),
+            ("http://0.0.0.0", false),
+            ("http://localhost.example", false),
+            ("http://10.0.0.1", false),
+        ] {
+            assert_eq!(text.parse::<ServerUrl>().unwrap().is_this_machine(), here, "{text}");
         }
     }
 

@@ -24,6 +24,8 @@ use super::output::printable;
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 /// How long the way to the server may take.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a connection is used again after an answer; servers close theirs a while later.
+const IDLE_MAX: Duration = Duration::from_secs(30);
 /// The code of an answer that no server of ours gives.
 pub(crate) const BAD_ANSWER: &str = "bad_answer";
 /// What a document is sent as.
@@ -86,13 +88,17 @@ impl Client {
 
     /// Makes a client with a credential that the user did not set up: that of a session, or none.
     pub(crate) fn with_credential(connection: &Connection, credential: Credential) -> Outcome<Self> {
-        let url = connection.server()?.0;
+        let server = connection.server()?;
+        let url = server.0.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_DEADLINE)
+            .pool_idle_timeout(IDLE_MAX)
             .timeout(connection.timeout)
             .user_agent(concat!("deltadb/", env!("CARGO_PKG_VERSION")));
+        // A proxy is for other machines: this one's credentials stay on it.
+        let builder = if server.is_this_machine() { builder.no_proxy() } else { builder };
         let builder = trust(builder, &url, connection.ca_cert.as_deref())?;
         Ok(Self {
             runtime: runtime.context("cannot start the client")?,

@@ -43,6 +43,9 @@ impl Login {
         let server = connection.server()?;
         let url = &server.0;
         let key = input::secret(self.key_file.as_deref(), "key", &format!("Key for {url}: "))?;
+        if url.scheme() == "http" && !server.is_this_machine() {
+            eprint_line(&format!("{url} gets the key unencrypted; use https where others may listen"));
+        }
         let client = Client::with_credential(connection, Credential::none())?;
         let body = Zeroizing::new(json!({"key": key.expose()}).to_string());
         let call = client.call(Method::POST, &["api", "login"])?.body(body.as_bytes(), JSON);

@@ -27,6 +27,7 @@ use clap::{Args, Subcommand};
 use super::eprint_line;
 use connection::Connection;
 use failure::{Exit, Outcome};
+pub(crate) use output::printable;
 
 /// What a command takes, and where it sends it.
 #[derive(Debug, Args)]
