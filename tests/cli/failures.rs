@@ -169,8 +169,8 @@ fn a_long_load_waits_for_a_server_that_is_busy_but_not_for_ever() {
 
 #[test]
 fn what_a_script_passes_on_cannot_drive_the_terminal() {
-    let line = refused(1, Start::bare(PROGRAM, &["get", "a\u{7}\u{202e}b", "k"]).run());
-    assert!(line.starts_with("invalid value 'a\\u{7}\\u{202e}b'"), "{line}");
+    let line = refused(1, Start::bare(PROGRAM, &["get", "a\u{202e}b", "k"]).run());
+    assert!(line.starts_with("invalid value 'a\\u{202e}b'"), "{line}");
 }
 
 #[test]
