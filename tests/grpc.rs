@@ -79,7 +79,7 @@ fn put(key: &str, document: &str) -> wire::PutEntityRequest {
 }
 
 fn get(key: &str) -> wire::GetEntityRequest {
-    wire::GetEntityRequest { database: "db".into(), key: key.into(), if_none_match: Vec::new() }
+    wire::GetEntityRequest { database: "db".into(), key: key.into(), ..wire::GetEntityRequest::default() }
 }
 
 /// A refusal with this status and stable code; gives its message.

@@ -1,18 +1,27 @@
 //! Who may call, decided before a message is read.
 
+use std::time::{Duration, Instant};
+
 use delta_server::grpc_api::delta::v1 as wire;
 use delta_tests::skins::grpc::with_bearer;
 use delta_tests::start::ADMIN_KEY;
+use futures::StreamExt;
 use http::uri::PathAndQuery;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Request, Response, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_prost::ProstCodec;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 use super::{Port, admin, get, put, refused, services};
 use crate::support::{dev, directory};
 
+/// Whoever watches must not use up the ten seconds that requests in flight have.
+const DRAIN_MAX: Duration = Duration::from_secs(8);
 /// Methods that need no credential in the metadata.
 const OPEN: [&str; 3] = ["/delta.v1.Schemas/List", "/delta.v1.Schemas/Get", "/deltadb.MainWorker/Process"];
 
@@ -96,13 +105,36 @@ async fn health_is_told_to_everybody_and_ends_with_the_server() {
     assert_eq!(health.check(named("none")).await.unwrap_err().code(), Code::NotFound);
     let mut watching = health.watch(named("")).await.unwrap().into_inner();
     assert_eq!(watching.message().await.unwrap().unwrap().status, 1);
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     port.server.terminate();
     assert_eq!(watching.message().await.unwrap().unwrap().status, 2);
     assert!(watching.message().await.unwrap().is_none());
     assert!(port.server.ended().status.success());
-    // Whoever watches must not use up the time that requests in flight have.
-    assert!(begun.elapsed().as_secs() < 8, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < DRAIN_MAX, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_stream_that_a_client_leaves_open_ends_with_the_server() {
+    let port = Port::open();
+    let mut reflection = ServerReflectionClient::new(port.channel.clone());
+    let list = || ServerReflectionRequest {
+        message_request: Some(MessageRequest::ListServices(String::new())),
+        ..ServerReflectionRequest::default()
+    };
+    let asked = futures::stream::iter([list()]).chain(futures::stream::pending());
+    let mut answers = reflection.server_reflection_info(asked).await.unwrap().into_inner();
+    let Some(MessageResponse::ListServicesResponse(listed)) =
+        answers.message().await.unwrap().unwrap().message_response
+    else {
+        panic!("not a list")
+    };
+    let named = |name: &String| listed.service.iter().any(|service| service.name == *name);
+    assert!(services().iter().all(|(name, _)| named(name)));
+    let begun = Instant::now();
+    port.server.terminate();
+    assert!(answers.message().await.unwrap().is_none());
+    assert!(port.server.ended().status.success());
+    assert!(begun.elapsed() < DRAIN_MAX, "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

@@ -24,6 +24,19 @@ async fn a_version_that_the_caller_has_is_not_sent_again() {
 }
 
 #[tokio::test]
+async fn a_part_of_a_document_is_read_by_its_pointer() {
+    let port = Port::open();
+    port.put("k", r#"{"a":[1, {"b~/": 1.50 }]}"#).await;
+    let part = |pointer: &str| wire::GetEntityRequest { pointer: pointer.into(), ..get("k") };
+    for (pointer, found) in [("/a/1/b~0~1", "1.50"), ("/a", r#"[1, {"b~/": 1.50 }]"#)] {
+        let answer = port.entities().get(admin(part(pointer))).await.unwrap().into_inner();
+        assert_eq!(&answer.document[..], found.as_bytes(), "{pointer}");
+    }
+    refused(port.entities().get(admin(part("/b"))).await, Code::NotFound, "pointer_not_found");
+    refused(port.entities().get(admin(part("a"))).await, Code::InvalidArgument, "invalid_pointer");
+}
+
+#[tokio::test]
 async fn many_are_written_and_read_in_order() {
     let port = Port::open();
     let item = |key: &str, document: &str| Item { key: key.into(), document: document.to_owned().into() };

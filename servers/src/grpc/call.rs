@@ -16,7 +16,6 @@ use futures::FutureExt;
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use tonic::body::Body;
 use tonic::codegen::Service;
-use tonic::service::Routes;
 use tonic::transport::server::TcpConnectInfo;
 use tonic::{Code, Status};
 
@@ -26,6 +25,7 @@ use crate::grpc::api::delta::v1::databases_server::{DatabasesServer, SERVICE_NAM
 use crate::grpc::api::delta::v1::entities_server::{EntitiesServer, SERVICE_NAME as ENTITIES};
 use crate::grpc::api::delta::v1::schemas_server::{SERVICE_NAME as SCHEMAS, SchemasServer};
 use crate::grpc::api::deltadb::main_worker_server::{MainWorkerServer, SERVICE_NAME as MAIN_WORKER};
+use crate::grpc::open::Open;
 use crate::grpc::status::{deadline_exceeded, status};
 
 /// The services that need a credential.
@@ -49,19 +49,19 @@ struct Services {
     schemas: SchemasServer<Skin>,
     main_worker: MainWorkerServer<Skin>,
     /// What needs no credential: health and reflection; and the answer for what there is not.
-    open: Routes,
+    open: Open,
 }
 
 impl Grpc {
     /// The services of an app beside open ones; a message may have so many bytes.
-    pub(crate) fn new(app: Arc<App>, open: Routes, message_bytes_max: usize) -> Self {
+    pub(crate) fn new(app: Arc<App>, open: Open, message_bytes_max: usize) -> Self {
         let skin = || Skin(app.clone());
         Self(Arc::new(Services {
             entities: EntitiesServer::new(skin()).max_decoding_message_size(message_bytes_max),
             databases: DatabasesServer::new(skin()).max_decoding_message_size(message_bytes_max),
             schemas: SchemasServer::new(skin()).max_decoding_message_size(message_bytes_max),
             main_worker: MainWorkerServer::new(skin()).max_decoding_message_size(message_bytes_max),
-            open: open.prepare(),
+            open,
             message_bytes_max,
             app,
         }))
@@ -114,8 +114,7 @@ impl Services {
         let path = request.uri().path();
         let named = path.split('/').nth(1).unwrap_or_default();
         let Some(service) = SERVICES.into_iter().find(|service| *service == named) else {
-            let answered = self.open.clone().call(request).await;
-            return answered.unwrap_or_else(|never| match never {});
+            return self.open.call(request).await;
         };
         if !PUBLIC.contains(&path)
             && let Err(error) = self.authenticate(&mut request).await

@@ -7,6 +7,7 @@ use delta_core::document::Document;
 use delta_core::entities::{self, ETag, ListQuery, PAGE_KEYS_MAX, PutOptions};
 use delta_core::name::{DatabaseName, EntityId, EntityKey};
 use delta_core::patch::Patch;
+use delta_core::pointer::Pointer;
 use delta_core::{Error, Result};
 use tonic::{Request, Response, Status};
 
@@ -56,13 +57,19 @@ impl Skin {
     async fn get_entity(&self, request: Request<wire::GetEntityRequest>) -> Result<wire::Entity> {
         let (who, asked) = caller(request)?;
         let id = entity_id(&asked.database, &asked.key)?;
-        let known = tags(&asked.if_none_match)?;
+        let (known, pointer) = (tags(&asked.if_none_match)?, optional::<Pointer>(&asked.pointer)?);
         let found = self.0.entities.get(&who, &id).await?;
         if known.contains(&found.etag) {
             let version = Some(version(found.etag, found.updated));
             return Ok(wire::Entity { version, not_modified: true, ..wire::Entity::default() });
         }
-        Ok(entity(&found))
+        let Some(pointer) = pointer else { return Ok(entity(&found)) };
+        let nothing = || {
+            let message = "the document has nothing at this pointer; read it without the pointer";
+            Error::not_found(message).with_code("pointer_not_found")
+        };
+        let document = found.document.at(&pointer)?.ok_or_else(nothing)?;
+        Ok(entity(&entities::Entity { document, ..found }))
     }
 
     async fn put_entity(&self, request: Request<wire::PutEntityRequest>) -> Result<wire::Written> {

@@ -21,7 +21,7 @@ use tonic::{Request, Response, Status};
 use crate::app::App;
 
 pub(crate) use call::Grpc;
-pub(crate) use open::open;
+pub(crate) use open::Open;
 
 /// What the handlers work with.
 #[derive(Debug, Clone)]

@@ -22,14 +22,14 @@ use crate::app::App;
 use crate::cli::args::ServeArgs;
 use crate::cli::print_line;
 use crate::config::Config;
-use crate::grpc::Grpc;
+use crate::grpc::{Grpc, Open};
 use crate::limiter::Limiter;
 use crate::listen::Front;
 use crate::rest::Rest;
 use crate::roles::store::Store;
 use crate::roles::{harden, keys, store};
 use crate::secrets::Secrets;
-use crate::{grpc, listen, plugins, telemetry};
+use crate::{listen, plugins, telemetry};
 
 /// Runs until it is told to stop.
 pub(crate) fn run(args: ServeArgs) -> Result<()> {
@@ -65,7 +65,7 @@ async fn serve(config: Config, secrets: Secrets) -> Result<()> {
     }
 
     let stop = CancellationToken::new();
-    let open = grpc::open(app.clone(), stop.clone()).await?;
+    let open = Open::new(app.clone(), stop.clone()).await?;
     let calls = Grpc::new(app.clone(), open, config.grpc_max_recv_msg_size);
     let rest = tokio::spawn(listen::serve_http1(rest, Rest::new(app), stop.clone()));
     let grpc = tokio::spawn(listen::serve_http2(grpc, calls, stop.clone()));

@@ -69,7 +69,7 @@ impl GrpcEntities {
 impl Entities for GrpcEntities {
     async fn get(&self, who: &Principal, id: &EntityId) -> Result<Entity> {
         let (database, key) = names(id);
-        let asked = wire::GetEntityRequest { database, key, if_none_match: Vec::new() };
+        let asked = wire::GetEntityRequest { database, key, ..wire::GetEntityRequest::default() };
         let found = self.client().get(self.ask(who, asked)).await.map_err(|status| error(&status))?;
         entity(found.into_inner())
     }
