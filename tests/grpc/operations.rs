@@ -1,6 +1,7 @@
 //! What the services do beyond the suite of `Entities`.
 
 use delta_server::grpc_api::delta::v1 as wire;
+use delta_server::grpc_api::delta::v1::patch_entity_request::Patch;
 use delta_server::grpc_api::delta::v1::put_entities_request::Item;
 use delta_server::grpc_api::delta::v1::put_entities_response::result::Outcome;
 use tonic::Code;
@@ -140,4 +141,28 @@ async fn a_schema_is_everybodys_to_read_and_can_be_tried() {
         .unwrap();
     schemas.delete(admin(delete())).await.unwrap();
     refused(schemas.delete(admin(delete())).await, Code::NotFound, "not_found");
+}
+
+#[tokio::test]
+async fn a_patch_changes_a_part() {
+    let port = Port::open();
+    port.put("k", r#"{"a":1.0,"b":2}"#).await;
+    let patch = |patch| wire::PatchEntityRequest {
+        database: "db".into(),
+        key: "k".into(),
+        patch,
+        ..wire::PatchEntityRequest::default()
+    };
+    let merge = |text: &str| patch(Some(Patch::Merge(text.to_owned().into())));
+    let operations = |text: &str| patch(Some(Patch::Operations(text.to_owned().into())));
+    let mut entities = port.entities();
+    let written = entities.patch(admin(merge(r#"{"b":null,"c":3}"#))).await.unwrap().into_inner();
+    assert_eq!((written.created, written.version.unwrap().number), (false, 2));
+    let test = r#"[{"op":"test","path":"/c","value":3},{"op":"replace","path":"/c","value":4}]"#;
+    entities.patch(admin(operations(test))).await.unwrap();
+    let found = entities.get(admin(get("k"))).await.unwrap().into_inner();
+    assert_eq!((&found.document[..], found.version.unwrap().number), (&br#"{"a":1.0,"c":4}"#[..], 3));
+    refused(entities.patch(admin(operations(test))).await, Code::Aborted, "patch_test_failed");
+    refused(entities.patch(admin(patch(None))).await, Code::InvalidArgument, "bad_patch");
+    refused(entities.patch(admin(merge("{"))).await, Code::InvalidArgument, "bad_json");
 }
