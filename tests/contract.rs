@@ -12,3 +12,4 @@ mod patches;
 mod schemas;
 mod sessions;
 mod store;
+mod suite;

@@ -12,7 +12,9 @@ fn a_map_writes_each_member_and_answers_each_version() {
     let mut client = server.admin();
     client.put("/entity/db/b", "0").expect(201);
     let answer = client.put("/entity/db", "{ \"a\": {\"x\" : 1.0},\n\"b\" :[ 2 ] , \"ключ\":null}").expect(200);
-    assert_eq!(answer.json(), json!({"status": "ok", "versions": {"a": 1, "b": 2, "ключ": 1}}));
+    let body = answer.json();
+    assert_eq!((&body["status"], &body["versions"]), (&json!("ok"), &json!({"a": 1, "b": 2, "ключ": 1})));
+    assert_eq!(body["etags"]["b"].as_str(), client.get("/entity/db/b").header("etag"));
     for (key, document) in [("a", "{\"x\" : 1.0}"), ("b", "[ 2 ]"), ("%D0%BA%D0%BB%D1%8E%D1%87", "null")] {
         assert_eq!(client.get(&format!("/entity/db/{key}")).expect(200).text(), document);
     }

@@ -3,3 +3,4 @@
 
 pub mod credentials;
 pub mod grpc;
+pub mod rest;

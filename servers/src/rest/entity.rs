@@ -63,6 +63,15 @@ impl Status {
     }
 }
 
+/// A deleted entity.
+#[derive(Debug, Object)]
+pub(crate) struct DeleteResult {
+    /// Always `ok`.
+    status: String,
+    /// Whether there was one.
+    existed: bool,
+}
+
 /// What became of a document.
 #[derive(Debug, Object)]
 pub(crate) struct PutResult {
@@ -226,10 +235,10 @@ impl EntityApi {
         /// The versions that may be deleted, or `*` for any: 412 if it is another one.
         #[oai(name = "If-Match")]
         _if_match: Header<Option<String>>,
-    ) -> std::result::Result<Json<Status>, Problem> {
+    ) -> std::result::Result<Json<DeleteResult>, Problem> {
         let id = EntityId::new(name(&database.0)?, name(&key.0)?);
-        app.entities.delete(&caller.0, &id, &conditions::write(headers)?).await?;
-        Ok(Status::ok())
+        let existed = app.entities.delete(&caller.0, &id, &conditions::write(headers)?).await?;
+        Ok(Json(DeleteResult { status: "ok".into(), existed }))
     }
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct MapResult {
     status: String,
     /// The version of each document, by key.
     versions: BTreeMap<String, u64>,
+    /// The ETag of each document, by key.
+    etags: BTreeMap<String, String>,
 }
 
 /// Entities, many at once or by query.
@@ -111,10 +113,13 @@ fn query_id(database: &str, key: Option<&str>) -> Result<EntityId> {
 fn map_result(
     results: impl Iterator<Item = (EntityKey, Result<Written>)>,
 ) -> std::result::Result<Json<MapResult>, Problem> {
-    let (mut versions, mut failed) = (BTreeMap::new(), BTreeMap::new());
+    let (mut versions, mut etags, mut failed) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     for (key, result) in results {
         match result {
-            Ok(written) => _ = versions.insert(key.to_string(), written.etag.version()),
+            Ok(written) => {
+                versions.insert(key.to_string(), written.etag.version());
+                etags.insert(key.to_string(), written.etag.to_text());
+            }
             Err(error) => _ = failed.insert(key.to_string(), error),
         }
     }
@@ -124,7 +129,7 @@ fn map_result(
         return Err(error.into());
     }
     if failed.is_empty() {
-        return Ok(Json(MapResult { status: "ok".into(), versions }));
+        return Ok(Json(MapResult { status: "ok".into(), versions, etags }));
     }
     let said = format!("{} of the documents were written; results says what became of the others", versions.len());
     let error = match failed.values().all(|error| error.kind() == ErrorKind::Conflict) {
