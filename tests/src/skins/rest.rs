@@ -71,7 +71,7 @@ impl Entities for RestEntities {
         let done = json_of(answer(self.ask(who, Method::PUT, &target).body(body)).await?).await?;
         let mut results = Vec::with_capacity(documents.len());
         for (key, _) in documents {
-            let etag: ETag = text(&done["etags"][key.as_str()])?.parse()?;
+            let etag: ETag = text(member(member(&done, "etags"), key.as_str()))?.parse()?;
             // The answer tells neither: every life of an entity counts from 1, and its headers have the time.
             let head = self.ask(who, Method::HEAD, &path(&EntityId::new(database.clone(), key)));
             let updated = modified(&answer(head).await?)?;
@@ -93,7 +93,7 @@ impl Entities for RestEntities {
     async fn delete(&self, who: &Principal, id: &EntityId, precondition: &Precondition) -> Result<bool> {
         let request = conditional(self.ask(who, Method::DELETE, &path(id)), precondition);
         let done = json_of(answer(request).await?).await?;
-        done["existed"].as_bool().ok_or_else(|| unexpected("no word on what was there"))
+        member(&done, "existed").as_bool().ok_or_else(|| unexpected("no word on what was there"))
     }
 
     async fn get_many(
@@ -116,8 +116,8 @@ impl Entities for RestEntities {
         let parameters = parameters.iter().map(|(name, value)| format!("{name}={}", escaped(value)));
         let target = format!("/api/databases/{database}/keys?{}", parameters.collect::<Vec<_>>().join("&"));
         let page = json_of(answer(self.ask(who, Method::GET, &target)).await?).await?;
-        let items = page["items"].as_array().into_iter().flatten().map(listed).collect::<Result<_>>()?;
-        Ok(Page { items, next: page["next_cursor"].as_str().map(str::parse).transpose()? })
+        let items = member(&page, "items").as_array().into_iter().flatten().map(listed).collect::<Result<_>>()?;
+        Ok(Page { items, next: member(&page, "next_cursor").as_str().map(str::parse).transpose()? })
     }
 
     async fn databases(&self, who: &Principal) -> Result<Vec<DatabaseName>> {
@@ -158,10 +158,10 @@ async fn answer(request: RequestBuilder) -> Result<Response> {
     }
     let status = response.status();
     let problem = json_of(response).await?;
-    let code = text(&problem["error"])?.to_owned();
+    let code = text(member(&problem, "error"))?.to_owned();
     let violations = problem.get("violations").cloned().unwrap_or_else(|| json!([]));
     let violations: Vec<Violation> = serde_json::from_value(violations).map_err(|_| unexpected("odd violations"))?;
-    Err(Error::from_wire(kind(status, &code)?, code, text(&problem["detail"])?, violations))
+    Err(Error::from_wire(kind(status, &code)?, code, text(member(&problem, "detail"))?, violations))
 }
 
 /// What a problem tells the caller to do next.
@@ -181,6 +181,11 @@ fn kind(status: StatusCode, code: &str) -> Result<ErrorKind> {
         (500, _) => ErrorKind::Internal,
         (status, _) => return Err(unexpected(&format!("status {status}"))),
     })
+}
+
+/// A member of an object; null where there is none.
+fn member<'a>(value: &'a Value, name: &str) -> &'a Value {
+    value.get(name).unwrap_or(&Value::Null)
 }
 
 async fn json_of(response: Response) -> Result<Value> {
@@ -209,10 +214,10 @@ async fn written(done: Response) -> Result<Written> {
     let created = done.status() == StatusCode::CREATED;
     let etag: ETag = header(&done, "etag")?.parse()?;
     let body = json_of(done).await?;
-    if body["version"].as_u64() != Some(etag.version()) {
+    if member(&body, "version").as_u64() != Some(etag.version()) {
         return Err(unexpected("a version that is not the tag's"));
     }
-    Ok(Written { etag, updated: time_of(&body["updated_at"])?, created })
+    Ok(Written { etag, updated: time_of(member(&body, "updated_at"))?, created })
 }
 
 /// The members of the only array of an object, each in its own bytes.
@@ -247,12 +252,12 @@ fn batch_item(item: &[u8], key: &EntityKey) -> Result<Option<Entity>> {
 
 fn listed(item: &Value) -> Result<ListedKey> {
     let meta = |etag: &str| {
-        let schema = item["schema_id"].as_str().map(str::parse).transpose()?;
-        Ok(KeyMeta { etag: etag.parse()?, updated: time_of(&item["updated_at"])?, schema })
+        let schema = member(item, "schema_id").as_str().map(str::parse).transpose()?;
+        Ok(KeyMeta { etag: etag.parse()?, updated: time_of(member(item, "updated_at"))?, schema })
     };
-    let meta: Option<Result<KeyMeta>> = item["etag"].as_str().map(meta);
-    let size_bytes = item["size"].as_u64().ok_or_else(|| unexpected("no size"))?;
-    Ok(ListedKey { key: text(&item["key"])?.parse()?, size_bytes, meta: meta.transpose()? })
+    let meta: Option<Result<KeyMeta>> = member(item, "etag").as_str().map(meta);
+    let size_bytes = member(item, "size").as_u64().ok_or_else(|| unexpected("no size"))?;
+    Ok(ListedKey { key: text(member(item, "key"))?.parse()?, size_bytes, meta: meta.transpose()? })
 }
 
 fn text(value: &Value) -> Result<&str> {
