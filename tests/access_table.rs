@@ -1,6 +1,8 @@
 //! Who may do what: every operation of the OpenAPI document with every kind of credential, by a table with one line for
 //! each operation. An operation without a line fails, and so does a line without an operation.
 
+mod grpc;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -18,6 +20,8 @@ use Access::{Admin, Any, Open, Read, ReadSomewhere, Schema, Write};
 enum Access {
     /// Everybody, without a credential too.
     Open,
+    /// Everybody, but a credential that is sent must count.
+    OpenOrCounting,
     /// Whoever has a credential that counts.
     Any,
     /// Who may read the database `here`.
@@ -97,9 +101,9 @@ const KINDS: [Kind; 8] = [
 /// What an operation answers to a kind of credential; `None` is whatever it answers to those who may use it.
 fn refusal(access: Access, kind: Kind) -> Option<u16> {
     let may = match (access, kind) {
-        (Open, _) => true,
+        (Open, _) | (Access::OpenOrCounting, Kind::None) => true,
         (_, Kind::None | Kind::Wrong | Kind::Expired) => return Some(401),
-        (Any, _) | (_, Kind::Admin) => true,
+        (Any | Access::OpenOrCounting, _) | (_, Kind::Admin) => true,
         (Read, kind) => [Kind::Read, Kind::ScopedHere].contains(&kind),
         (ReadSomewhere, kind) => kind != Kind::Write,
         (Write, kind) => [Kind::Write, Kind::ScopedHere].contains(&kind),

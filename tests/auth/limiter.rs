@@ -2,10 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use delta_server::grpc_api::delta::v1::GetEntityRequest;
+use delta_server::grpc_api::delta::v1::entities_client::EntitiesClient;
 use delta_tests::http::{Request, Response};
 use delta_tests::server::Server;
+use delta_tests::skins::grpc::{channel, with_bearer};
 use delta_tests::start::{ADMIN_KEY, Start};
 use serde_json::json;
+use tonic::Code;
 
 use crate::support::{api_key, directory, login, problem, serve, server};
 
@@ -119,4 +123,21 @@ fn limits_and_networks_that_mean_nothing_are_refused_at_the_start() {
         assert_eq!(ended.code, Some(1), "{ended:?}");
         assert!(ended.stderr.lines().count() == 1 && ended.stderr.contains(named), "{ended:?}");
     }
+}
+
+#[tokio::test]
+async fn failures_over_grpc_and_rest_are_counted_together() {
+    let server = limited(&serve(&directory()));
+    let mut client = EntitiesClient::new(channel(server.grpc_address()));
+    let mut statuses = Vec::new();
+    while statuses.last() != Some(&Code::ResourceExhausted) {
+        assert!(statuses.len() < 20, "{statuses:?}");
+        statuses.push(client.get(with_bearer(GetEntityRequest::default(), WRONG)).await.err().unwrap().code());
+    }
+    assert_eq!(statuses[..3], [Code::Unauthenticated; 3]);
+    throttled(&wrong(&server));
+    // A valid credential is served, and no credential is asked for one.
+    let get = || GetEntityRequest { database: "db".into(), key: "k".into(), ..GetEntityRequest::default() };
+    assert_eq!(client.get(with_bearer(get(), ADMIN_KEY)).await.err().unwrap().code(), Code::NotFound);
+    assert_eq!(client.get(get()).await.err().unwrap().code(), Code::Unauthenticated);
 }
