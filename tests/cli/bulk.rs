@@ -2,6 +2,8 @@
 
 use serde_json::json;
 
+use crate::support::{has, skipped};
+
 use super::{Shell, json as parse, refused};
 
 /// A file of lines of this many documents.
@@ -80,4 +82,20 @@ fn a_document_that_breaks_the_schema_stops_its_request_only() {
     shell.file("bad.ndjson", &format!("{}{{\"key\": \"wrong\", \"document\": {{}}}}\n", lines(1_000)));
     let line = shell.fails(1, &["put", "bulk", "--lines", "bad.ndjson"]);
     assert!(line.contains("does not match schema bulk") && line.contains("1000 documents before it"), "{line}");
+}
+
+#[test]
+fn a_terminal_shows_how_far_a_load_is() {
+    if !has("script") {
+        return skipped("this needs script (util-linux) for a terminal");
+    }
+    let shell = Shell::new();
+    shell.file("rooms.ndjson", &lines(2_500));
+    let start = shell.command(&[]);
+    let command = format!("exec {} put bulk --lines rooms.ndjson", start.program().display());
+    let on_a_terminal = start.line("script", &["--quiet", "--return", "--command", &command, "/dev/null"]);
+    let shown = on_a_terminal.variable("TERM", "xterm").run();
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+    assert!(shown.stdout.contains(" KiB  2000 documents"), "{shown:?}");
+    assert!(shown.stdout.ends_with("written 2500 documents to bulk\r\n"), "{shown:?}");
 }
