@@ -142,6 +142,27 @@ fn a_token_that_no_header_can_carry_is_not_repeated() {
     assert_eq!(line, "the token holds characters that no token has; check where it comes from");
 }
 
+/// A shell command on a terminal: what it shows until a text appears, and what it shows after something is typed then.
+fn on_a_terminal(shell: &Shell, command: &str, until: &str, typed: &str) -> String {
+    let mut script = Command::new("script");
+    script
+        .args(["--quiet", "--return", "--command", command, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    script.env("DELTADB_URL", shell.url()).env("XDG_CONFIG_HOME", shell.directory.path().join("config"));
+    let mut script = script.env("SHELL", "/bin/sh").spawn().unwrap();
+    let (mut keyboard, mut shown) = (script.stdin.take().unwrap(), script.stdout.take().unwrap());
+    let (mut screen, mut byte) = (Vec::new(), [0]);
+    while !screen.ends_with(until.as_bytes()) {
+        assert_eq!(shown.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&screen));
+        screen.extend(byte);
+    }
+    keyboard.write_all(typed.as_bytes()).unwrap();
+    shown.read_to_end(&mut screen).unwrap();
+    script.wait().unwrap();
+    String::from_utf8(screen).unwrap()
+}
+
 #[test]
 fn a_terminal_does_not_show_the_key() {
     if !has("script") {
@@ -149,23 +170,23 @@ fn a_terminal_does_not_show_the_key() {
     }
     let shell = Shell::new();
     let command = format!("exec {} login", shell.bare(&[]).program().display());
-    let mut script = Command::new("script");
-    script
-        .args(["--quiet", "--return", "--command", &command, "/dev/null"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
-    script.env("DELTADB_URL", shell.url()).env("XDG_CONFIG_HOME", shell.directory.path().join("config"));
-    let mut script = script.spawn().unwrap();
-    let (mut typed, mut shown) = (script.stdin.take().unwrap(), script.stdout.take().unwrap());
-    let (mut screen, mut byte) = (Vec::new(), [0]);
     let question = format!("Key for {}/: ", shell.url());
-    while !screen.ends_with(question.as_bytes()) {
-        assert_eq!(shown.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&screen));
-        screen.extend(byte);
-    }
-    typed.write_all(format!("{ADMIN_KEY}\n").as_bytes()).unwrap();
-    shown.read_to_end(&mut screen).unwrap();
-    let screen = String::from_utf8(screen).unwrap();
-    assert!(script.wait().unwrap().success(), "{screen}");
+    let screen = on_a_terminal(&shell, &command, &question, &format!("{ADMIN_KEY}\n"));
     assert!(screen.contains("logged in to") && !screen.contains(ADMIN_KEY), "{screen}");
+}
+
+#[test]
+fn an_interrupted_question_leaves_the_terminal_as_it_was() {
+    if !has("script") {
+        return skipped("this needs script (util-linux) for a terminal");
+    }
+    let shell = Shell::new();
+    let program = shell.bare(&[]).program().display().to_string();
+    // The shell itself outlives the interrupt, to look at the terminal.
+    let command = format!("trap : INT; {program} login; echo \"code $?\"; stty -a");
+    let question = format!("Key for {}/: ", shell.url());
+    let screen = on_a_terminal(&shell, &command, &question, "\u{3}");
+    assert!(screen.contains("error: the question for the key was interrupted; nothing was saved"), "{screen}");
+    assert!(screen.contains("code 1") && screen.contains(" echo ") && !screen.contains(" -echo "), "{screen}");
+    assert!(!saved(&shell).exists());
 }

@@ -7,6 +7,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use delta_core::keys::SecretText;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use tokio::signal::unix::{SignalKind, signal};
+use zeroize::Zeroizing;
 
 use crate::secrets;
 
@@ -59,21 +61,44 @@ pub(crate) fn secret(file: Option<&Path>, what: &str, prompt: &str) -> Result<Se
     if let Some(file) = file {
         return secrets::read_file(file, what);
     }
-    let mut text = zeroize::Zeroizing::new(String::new());
-    if io::stdin().is_terminal() {
-        let silent = Silent::begin().context("cannot keep the terminal from showing what is typed")?;
-        eprint(prompt)?;
-        let read = io::stdin().lock().take(SECRET_BYTES_MAX).read_line(&mut text);
-        drop(silent);
-        eprint("\n")?;
-        read.context("cannot read from the terminal")?;
+    let text = if io::stdin().is_terminal() {
+        typed(prompt)?
     } else {
+        let mut text = Zeroizing::new(String::new());
         let read = io::stdin().lock().take(SECRET_BYTES_MAX).read_to_string(&mut text);
         read.with_context(|| format!("cannot read the {what} from standard input"))?;
-    }
+        text
+    };
     match text.lines().next().map(str::trim) {
         Some(line) if !line.is_empty() => Ok(SecretText::new(line)),
         _ => bail!("no {what} was given; type it, pipe it in, or name its file"),
+    }
+}
+
+/// A line from a terminal that does not show it. Ctrl-C ends the question and leaves the terminal as it was.
+fn typed(prompt: &str) -> Result<Zeroizing<String>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot ask for a key")?;
+    let line = runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let silent = Silent::begin()?;
+        eprint(prompt)?;
+        let line = tokio::task::spawn_blocking(|| {
+            let mut line = Zeroizing::new(String::new());
+            io::stdin().lock().take(SECRET_BYTES_MAX).read_line(&mut line).map(|_| line)
+        });
+        let line = tokio::select! {
+            line = line => Some(line),
+            _ = interrupt.recv() => None,
+        };
+        drop(silent);
+        eprint("\n")?;
+        anyhow::Ok(line)
+    });
+    // The thread still reads when the question was interrupted.
+    runtime.shutdown_background();
+    match line? {
+        Some(line) => Ok(line?.context("cannot read from the terminal")?),
+        None => bail!("the question for the key was interrupted; nothing was saved"),
     }
 }
 
