@@ -265,5 +265,8 @@ impl fmt::Debug for Cache {
 }
 
 #[cfg(test)]
+#[path = "cache_model.rs"]
+mod model;
+#[cfg(test)]
 #[path = "cache_tests.rs"]
 mod tests;

@@ -86,6 +86,7 @@ fn invalid() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_cursor_opens_only_where_it_was_given() {
@@ -111,5 +112,33 @@ mod tests {
         let (db, key) = (DatabaseName::parse("db").unwrap(), EntityKey::parse(&"k".repeat(512)).unwrap());
         let text = cursors.seal(&db, "", &key).as_str().to_owned();
         assert_eq!(cursors.open(&db, "", &text.parse().unwrap()).unwrap(), key);
+    }
+
+    fn key() -> impl Strategy<Value = EntityKey> {
+        "[a-c:]{1,3}|[^/\\\\\\p{C}]{1,80}".prop_filter_map("no key", |text| EntityKey::parse(&text).ok())
+    }
+
+    proptest! {
+        #[test]
+        fn a_cursor_opens_to_what_it_was_made_from_and_nowhere_else(
+            [database, other] in ["[ab]{1,2}", "[ab]{1,2}"],
+            [prefix, wrong] in ["[ab]{0,2}", "[ab]{0,2}"],
+            key in key(),
+            place: prop::sample::Index,
+            character in "[A-Za-z0-9_-]",
+        ) {
+            let cursors = Cursors::new(Secret::new([1; 64]));
+            let [database, other] = [database, other].map(|name| DatabaseName::parse(&name).unwrap());
+            let cursor = cursors.seal(&database, &prefix, &key);
+            let same: Cursor = cursor.as_str().parse().unwrap();
+            prop_assert_eq!(&cursors.open(&database, &prefix, &same).unwrap(), &key);
+            prop_assert_eq!(cursors.open(&other, &prefix, &cursor).is_ok(), database == other);
+            prop_assert_eq!(cursors.open(&database, &wrong, &cursor).is_ok(), prefix == wrong);
+            let place = place.index(cursor.as_str().len());
+            let mut changed = cursor.as_str().to_owned();
+            changed.replace_range(place..=place, &character);
+            let opened = changed.parse::<Cursor>().and_then(|changed| cursors.open(&database, &prefix, &changed));
+            prop_assert_eq!(opened.is_ok(), changed == cursor.as_str());
+        }
     }
 }
