@@ -148,4 +148,11 @@ proptest! {
         let result = apply(&Patch::Merge(document(&difference(&from, &to))), &document(&from)).unwrap();
         prop_assert_eq!(result.to_value().unwrap(), to);
     }
+
+    #[test]
+    fn a_pointer_leads_where_another_implementation_goes(target in value(), path in path()) {
+        let part = document(&target).at(&Pointer::parse(&path).unwrap()).unwrap();
+        let part = part.map(|part| Document::parse(part.bytes(), DEPTH_MAX).unwrap().to_value().unwrap());
+        prop_assert_eq!(part.as_ref(), target.pointer(&path));
+    }
 }
