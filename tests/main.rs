@@ -21,6 +21,8 @@ mod engine;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
+mod front_door;
+#[cfg(test)]
 mod grpc;
 #[cfg(test)]
 mod kill;

@@ -19,20 +19,24 @@ mod http1;
 mod http2;
 mod limits;
 mod stream;
+mod tls;
 mod watchdog;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use http::uri::Scheme;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tonic::codegen::Service;
 
@@ -42,6 +46,7 @@ use http1::Http1;
 use http2::Http2;
 use limits::{ConnectionLimits, Slots};
 use stream::Watched;
+use tls::Tls;
 use watchdog::Watchdog;
 
 /// How long requests in flight may take once the server is told to stop.
@@ -51,17 +56,24 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How often a door says that it lets nobody in.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What all ports of a process share: limits and deadlines.
+/// What all ports of a process share: limits, deadlines and the certificate.
 #[derive(Debug, Clone)]
 pub(crate) struct Front {
     slots: Arc<Slots>,
+    tls: Option<Arc<Tls>>,
     deadlines: Deadlines,
     header_bytes_max: usize,
 }
 
 impl Front {
-    /// What the configuration says.
-    pub(crate) fn new(config: &Config) -> Self {
+    /// What the configuration says; with a certificate this must be called in a runtime, which watches its files.
+    pub(crate) fn new(config: &Config) -> Result<Self> {
+        let tls = match (&config.tls_cert, &config.tls_key) {
+            (Some(cert), Some(key)) => Some(Tls::load(cert.clone(), key.clone())?),
+            (None, None) => None,
+            _ => bail!("--tls-cert and --tls-key go together; give both"),
+        };
+        tls.iter().try_for_each(Tls::watch)?;
         let limits = ConnectionLimits {
             connections_max: config.connections_max,
             connections_per_address_max: config.connections_per_address_max,
@@ -72,7 +84,12 @@ impl Front {
             body: config.body_deadline.0,
             request: config.request_deadline.0,
         };
-        Self { slots: Slots::new(limits), deadlines, header_bytes_max: config.header_bytes_max }
+        Ok(Self {
+            slots: Slots::new(limits.within(limits::raise_file_limit())),
+            tls,
+            deadlines,
+            header_bytes_max: config.header_bytes_max,
+        })
     }
 
     /// Takes an address; the error says which one, and what to do. `flag` is the one that chose it.
@@ -97,8 +114,12 @@ pub(crate) struct Door {
 
 impl Door {
     /// Where it is, with the port that was chosen if it was to be any.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.local
+    pub(crate) fn url(&self) -> String {
+        format!("{}://{}", self.scheme(), self.local)
+    }
+
+    fn scheme(&self) -> Scheme {
+        if self.front.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP }
     }
 }
 
@@ -112,12 +133,14 @@ struct Ends {
 
 /// What is spoken on the connections of a door.
 trait Protocol: Send + Sync + 'static {
+    /// Its name in TLS (RFC 7301).
+    const ALPN: &[u8];
     /// Whether several requests share a connection.
     const MULTIPLEXED: bool;
 
     /// Drives one connection to its end.
     fn connection(
-        &self,
+        self: Arc<Self>,
         stream: Watched,
         ends: Ends,
         activity: Arc<Activity>,
@@ -129,16 +152,16 @@ pub(crate) async fn serve_http1(
     door: Door,
     endpoint: impl poem::Endpoint<Output = poem::Response> + 'static,
     stop: CancellationToken,
-) {
+) -> Result<()> {
     let http = Http1::new(endpoint, door.front.header_bytes_max);
-    serve(door, http, stop).await;
+    serve(door, http, stop).await
 }
 
 /// Serves HTTP/2 until `stop`, then lets requests in flight end within [`DRAIN_DEADLINE`].
 ///
 /// A request's extensions have tonic's `TcpConnectInfo`. An answer must *begin* within the request deadline, so that a
 /// stream of the server's may last; whoever reads a stream of the client's begins its answer first.
-pub(crate) async fn serve_http2<S>(door: Door, service: S, stop: CancellationToken)
+pub(crate) async fn serve_http2<S>(door: Door, service: S, stop: CancellationToken) -> Result<()>
 where
     S: Service<
             http::Request<tonic::body::Body>,
@@ -151,11 +174,19 @@ where
         + 'static,
 {
     let http = Http2::new(service, door.front.header_bytes_max, door.front.deadlines.request);
-    serve(door, http, stop).await;
+    serve(door, http, stop).await
 }
 
-async fn serve<P: Protocol>(door: Door, protocol: P, stop: CancellationToken) {
+async fn serve<P: Protocol>(door: Door, protocol: P, stop: CancellationToken) -> Result<()> {
+    let scheme = door.scheme();
     let Door { listener, local, front } = door;
+    let tls = front.tls.as_ref().map(|tls| tls.acceptor(P::ALPN)).transpose()?;
+    if tls.is_none() && !local.ip().is_loopback() {
+        tracing::warn!(
+            "{local} is served without TLS, so that others may read credentials and documents on their way; give --tls-cert and --tls-key, or have a proxy in front that does it"
+        );
+    }
+    let protocol = Arc::new(protocol);
     let watchdog = Watchdog::start(front.deadlines);
     let mut complaints = Complaints::default();
     loop {
@@ -176,59 +207,74 @@ async fn serve<P: Protocol>(door: Door, protocol: P, stop: CancellationToken) {
         let slot = match front.slots.take(remote.ip()) {
             Ok(slot) => slot,
             Err(full) => {
-                complaints.say(|| tracing::warn!(%remote, ?full, "a connection was turned away: {}", full.advice()));
+                complaints.say(|| tracing::warn!(%remote, "a connection was turned away: {full}"));
                 continue;
             }
         };
         let activity = watchdog.activity(P::MULTIPLEXED);
-        let ends = Ends { local, remote, scheme: Scheme::HTTP };
-        let connection = connection(&protocol, stream, ends, activity.clone());
-        let kept = async move {
-            connection.await;
-            drop(slot);
-        };
-        watchdog.watch(kept, activity);
+        let ends = Ends { local, remote, scheme: scheme.clone() };
+        let connection = connection(protocol.clone(), tls.clone(), stream, ends, activity.clone());
+        watchdog.watch(connection, activity, slot);
     }
     drop(listener);
     if !watchdog.drain(DRAIN_DEADLINE).await {
         tracing::warn!("some requests did not end in time; their connections are cut");
     }
+    Ok(())
 }
 
 /// Drives one connection to its end.
-fn connection<P: Protocol>(
-    protocol: &P,
+async fn connection<P: Protocol>(
+    protocol: Arc<P>,
+    tls: Option<TlsAcceptor>,
     stream: TcpStream,
     ends: Ends,
     activity: Arc<Activity>,
-) -> impl Future<Output = ()> + Send + 'static {
+) {
+    // This task stays the one that orders wake.
+    poll_fn(|cx| {
+        activity.listen(cx);
+        Poll::Ready(())
+    })
+    .await;
     // Without it a small answer waits for the client's acknowledgement of the one before.
     let _ = stream.set_nodelay(true);
+    let stream = match tls {
+        None => Either::Left(stream),
+        Some(tls) => match Box::pin(tls.accept(stream)).await {
+            Ok(stream) => Either::Right(Box::new(stream)),
+            Err(error) => return tracing::debug!(%error, remote = %ends.remote, "a TLS handshake failed"),
+        },
+    };
     activity.open();
-    protocol.connection(Watched::new(stream, activity.clone()), ends, activity)
+    protocol.connection(Watched::new(stream, activity.clone()), ends, activity).await;
 }
 
-/// Drives a connection of hyper's to its end, which comes once nothing is in flight if the watchdog says so.
-async fn drive<C>(connection: C, activity: Arc<Activity>, leave: impl Fn(Pin<&mut C>))
+/// Drives a connection of hyper's until it ends, or until it is to rest.
+///
+/// It is boxed, because each future around it would take its size once more.
+async fn drive<C>(mut connection: Pin<Box<C>>, activity: &Activity, leave: impl Fn(Pin<&mut C>)) -> Option<Pin<Box<C>>>
 where
     C: Future<Output = hyper::Result<()>>,
 {
-    let mut connection = pin!(connection);
-    let (mut listening, mut told) = (false, false);
+    let mut told = false;
     let ended = poll_fn(|cx| {
-        if !listening {
-            activity.listen(cx);
-            listening = true;
-        }
         if !told && activity.is_leaving() {
             leave(connection.as_mut());
             told = true;
         }
-        connection.as_mut().poll(cx)
+        match connection.as_mut().poll(cx) {
+            Poll::Ready(ended) => Poll::Ready(Some(ended)),
+            Poll::Pending if activity.rests() && !told => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
     });
-    if let Err(error) = ended.await {
-        tracing::debug!(%error, "a connection ended early");
+    match ended.await {
+        None => return Some(connection),
+        Some(Err(error)) => tracing::debug!(%error, "a connection ended early"),
+        Some(Ok(())) => {}
     }
+    None
 }
 
 /// Keeps a log readable while clients are turned away by the thousand.

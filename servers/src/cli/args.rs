@@ -144,6 +144,12 @@ pub(crate) struct ServeArgs {
     /// The largest message of a gRPC call, in bytes [default: 4194304]
     #[arg(long, value_name = "BYTES")]
     grpc_max_recv_msg_size: Option<u64>,
+    /// The certificate and its chain, PEM; read again when the file changes, and on SIGHUP
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key, PEM
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
     /// The largest header of a request, in bytes [default: 65536]
     #[arg(long, value_name = "BYTES")]
     header_bytes_max: Option<u64>,
@@ -216,6 +222,8 @@ impl ServeArgs {
             ("client_ttl", self.client_ttl.map(Value::from)),
             ("rest_max_body_size", self.rest_max_body_size.map(Value::from)),
             ("grpc_max_recv_msg_size", self.grpc_max_recv_msg_size.map(Value::from)),
+            ("tls_cert", path(self.tls_cert)),
+            ("tls_key", path(self.tls_key)),
             ("header_bytes_max", self.header_bytes_max.map(Value::from)),
             ("connections_max", self.connections_max.map(Value::from)),
             ("connections_per_address_max", self.connections_per_address_max.map(Value::from)),

@@ -19,7 +19,7 @@ const BODY_BYTES_PER_SEC_MIN: u64 = 16 << 10;
 /// What an HTTP/2 client sends before anything else: the preface of 24 bytes and a frame's header of 9.
 const PREFACE_BYTES: u64 = 33;
 /// How often connections are looked at: deadlines are kept to this.
-pub(crate) const TICK: Duration = Duration::from_millis(500);
+pub(crate) const TICK: Duration = Duration::from_millis(250);
 
 /// How long a client may take; [`crate::config::Config`] has the defaults.
 #[derive(Debug, Clone, Copy)]
@@ -71,9 +71,11 @@ impl Phase {
 pub(crate) enum Verdict {
     /// It is in time.
     Fine,
+    /// It waits, and may give up its buffers meanwhile.
+    Rest,
     /// Its request takes too long: it is answered so.
     Overdue,
-    /// It has been idle for too long, and may say goodbye.
+    /// It has been idle for too long, and may still say goodbye.
     Leave,
     /// It is cut.
     Cut,
@@ -83,6 +85,8 @@ pub(crate) enum Verdict {
 const LEAVE: u8 = 1;
 /// The order to answer the request in flight as too late.
 const OVERDUE: u8 = 2;
+/// The order to give up buffers unless a request has begun meanwhile.
+const REST: u8 = 4;
 
 /// What one connection is doing.
 #[derive(Debug)]
@@ -212,17 +216,18 @@ impl Activity {
     /// What is to be done with the connection at a tick.
     pub(crate) fn verdict(&self, now: u32, deadlines: &Deadlines) -> Verdict {
         let state = self.state.load(Ordering::Acquire);
-        let took = TICK * (now & (u32::MAX >> Phase::BITS)).wrapping_sub(state >> Phase::BITS);
+        let took = TICK * (now.wrapping_sub(state >> Phase::BITS) & (u32::MAX >> Phase::BITS));
         let cut_after = |deadline: Duration| if took > deadline { Verdict::Cut } else { Verdict::Fine };
         if self.is_multiplexed() && self.is_busy() {
             return Verdict::Fine;
         }
         match Phase::of(state) {
             Phase::Handshake | Phase::Header => cut_after(deadlines.header),
-            Phase::Idle if self.is_multiplexed() && took <= deadlines.idle + deadlines.header => {
-                if took > deadlines.idle { Verdict::Leave } else { Verdict::Fine }
-            }
-            Phase::Idle | Phase::Answer | Phase::Flush => cut_after(deadlines.idle),
+            Phase::Idle if took > deadlines.idle + deadlines.header => Verdict::Cut,
+            Phase::Idle if took > deadlines.idle => Verdict::Leave,
+            Phase::Idle if took > TICK && !self.is_multiplexed() => Verdict::Rest,
+            Phase::Idle => Verdict::Fine,
+            Phase::Answer | Phase::Flush => cut_after(deadlines.idle),
             Phase::Linger if self.has(OVERDUE) => cut_after(LINGER_LATE_DEADLINE),
             Phase::Linger => cut_after(LINGER_DEADLINE),
             Phase::Body if took > deadlines.body && self.is_slow(took) => Verdict::Overdue,
@@ -253,6 +258,21 @@ impl Activity {
     /// Has the connection end once nothing is in flight.
     pub(crate) fn order_leave(&self) {
         self.order(LEAVE);
+    }
+
+    /// Has the connection give up its buffers.
+    pub(crate) fn order_rest(&self) {
+        self.order(REST);
+    }
+
+    /// Whether the connection is to give up its buffers now; it is told once.
+    pub(crate) fn rests(&self) -> bool {
+        self.has(REST) && self.orders.fetch_and(!REST, Ordering::AcqRel) & REST != 0 && self.phase() == Phase::Idle
+    }
+
+    /// The connection has something to do again.
+    pub(crate) fn wake(&self) {
+        self.orders.fetch_and(!REST, Ordering::AcqRel);
     }
 
     /// Whether the request in flight takes too long.
@@ -292,7 +312,7 @@ mod tests {
         let cases = [
             (Phase::Handshake, DEADLINES.header, Verdict::Cut),
             (Phase::Header, DEADLINES.header, Verdict::Cut),
-            (Phase::Idle, DEADLINES.idle, Verdict::Cut),
+            (Phase::Idle, DEADLINES.idle, Verdict::Leave),
             (Phase::Answer, DEADLINES.idle, Verdict::Cut),
             (Phase::Flush, DEADLINES.idle, Verdict::Cut),
             (Phase::Body, DEADLINES.body, Verdict::Overdue),
@@ -301,7 +321,8 @@ mod tests {
         ];
         for (phase, deadline, verdict) in cases {
             activity.enter(phase);
-            assert_eq!(after(&activity, deadline), Verdict::Fine, "{phase:?}");
+            let before = if phase == Phase::Idle { Verdict::Rest } else { Verdict::Fine };
+            assert_eq!(after(&activity, deadline), before, "{phase:?}");
             assert_eq!(after(&activity, deadline + TICK), verdict, "{phase:?}");
         }
     }
@@ -343,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn an_http2_connection_without_requests_is_asked_to_leave_and_then_cut() {
+    fn an_http2_connection_is_idle_between_requests_and_may_not_take_long_to_begin() {
         let activity = Activity::new(Arc::default(), true);
         activity.open();
         assert_eq!(after(&activity, DEADLINES.header + TICK), Verdict::Cut);

@@ -1,6 +1,7 @@
 //! HTTP/1.1 on one connection, with poem behind it.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -11,15 +12,19 @@ use http::{HeaderValue, header};
 use http_body_util::combinators::BoxBody;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{HttpService as Service, service_fn};
 use hyper_util::rt::TokioIo;
 use poem::Endpoint;
 use poem::web::{LocalAddr, RemoteAddr};
+use tokio::io::AsyncWriteExt;
 
 use crate::listen::activity::{Activity, Phase};
 use crate::listen::stream::Watched;
 use crate::listen::{Ends, Protocol, drive};
 use crate::rest::refusal;
+
+/// How much of a request hyper reads ahead at most; a header that may be larger is given the room.
+const BUFFER_BYTES_MAX: usize = 256 << 10;
 
 /// HTTP/1.1 with an endpoint of poem's.
 #[derive(Debug)]
@@ -34,36 +39,51 @@ impl<E: Endpoint<Output = poem::Response> + 'static> Http1<E> {
     /// It may have 100 fields: hyper's limit, which is left alone because room for them is then on the stack.
     pub(crate) fn new(endpoint: E, header_bytes_max: usize) -> Self {
         let mut http = http1::Builder::new();
-        http.max_header_size(header_bytes_max);
+        http.max_header_size(header_bytes_max).max_buf_size(BUFFER_BYTES_MAX.max(header_bytes_max));
         Self { http, endpoint: Arc::new(endpoint) }
     }
 }
 
 impl<E: Endpoint<Output = poem::Response> + 'static> Protocol for Http1<E> {
+    const ALPN: &[u8] = b"http/1.1";
     const MULTIPLEXED: bool = false;
 
-    fn connection(
+    async fn connection(self: Arc<Self>, mut stream: Watched, ends: Ends, activity: Arc<Activity>) {
+        // hyper has 16 KiB of buffers for a connection: it comes into being with a request, and ends when there are no
+        // more for a moment.
+        while poll_fn(|cx| stream.poll_wait(cx)).await {
+            let connection = self.http.serve_connection(TokioIo::new(stream), self.service(&ends, &activity));
+            let driven = drive(Box::pin(connection), &activity, |connection| connection.graceful_shutdown()).await;
+            let Some(resting) = driven else { return };
+            let parts = Pin::into_inner(resting).into_parts();
+            stream = parts.io.into_inner().with_unread(parts.read_buf);
+        }
+        drop(stream.shutdown().await);
+    }
+}
+
+impl<E: Endpoint<Output = poem::Response> + 'static> Http1<E> {
+    /// What hyper gives the requests of a connection to.
+    fn service(
         &self,
-        stream: Watched,
-        ends: Ends,
-        activity: Arc<Activity>,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        let (endpoint, seen) = (self.endpoint.clone(), activity.clone());
+        ends: &Ends,
+        activity: &Arc<Activity>,
+    ) -> impl Service<Incoming, ResBody = Answer, Error = Infallible, Future: Send> {
+        let (endpoint, seen, scheme) = (self.endpoint.clone(), activity.clone(), ends.scheme.clone());
         let (local, remote) = (LocalAddr(ends.local.into()), RemoteAddr(ends.remote.into()));
-        let service = service_fn(move |request: http::Request<Incoming>| {
+        service_fn(move |request: http::Request<Incoming>| {
             let (parts, body) = request.into_parts();
             let is_read = parts.method.is_safe();
             let body = received(body, &seen);
-            let parts = (parts, local.clone(), remote.clone(), ends.scheme.clone()).into();
+            let parts = (parts, local.clone(), remote.clone(), scheme.clone()).into();
             let (endpoint, seen) = (endpoint.clone(), seen.clone());
-            async move {
+            // hyper would keep room for it on every connection, used or not.
+            Box::pin(async move {
                 let answer = endpoint.get_response(poem::Request::from_parts(parts, body));
                 let response = in_time(answer, &seen, is_read).await;
                 Ok::<_, Infallible>(answered(response, seen))
-            }
-        });
-        let connection = self.http.serve_connection(TokioIo::new(stream), service);
-        drive(connection, activity, |connection| connection.graceful_shutdown())
+            })
+        })
     }
 }
 
@@ -82,7 +102,7 @@ fn received(body: Incoming, activity: &Arc<Activity>) -> poem::Body {
 /// The handler ends then; a write that it has begun does not, because core runs it in a task of its own.
 async fn in_time(answer: impl Future<Output = poem::Response>, activity: &Activity, is_read: bool) -> poem::Response {
     let mut answer = pin!(answer);
-    std::future::poll_fn(|cx| match answer.as_mut().poll(cx) {
+    poll_fn(|cx| match answer.as_mut().poll(cx) {
         // The order wakes the connection's task, and that polls this.
         Poll::Pending if activity.is_overdue() => Poll::Ready(match activity.phase() {
             Phase::Body => refusal::slow_body(),
@@ -160,5 +180,48 @@ impl Body for Answer {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::Value;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio_util::sync::CancellationToken;
+
+    use crate::config::Config;
+    use crate::listen::{Front, serve_http1};
+
+    /// An endpoint that never answers.
+    #[poem::handler]
+    async fn never() -> &'static str {
+        std::future::pending().await
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_not_answered_in_time_is_told_what_that_means() {
+        let flags = BTreeMap::from([("request_deadline".to_owned(), Value::from("250ms"))]);
+        let front = Front::new(&Config::load(None, flags).unwrap()).unwrap();
+        let door = front.bind("127.0.0.1:0".parse().unwrap(), "--rest-addr").await.unwrap();
+        let address = door.local;
+        tokio::spawn(serve_http1(door, never, CancellationToken::new()));
+        let cases = [
+            ("GET", "unavailable", "retry-after"),
+            ("PUT", "outcome_unknown", "read before you try again"),
+            ("DELETE", "outcome_unknown", "read before you try again"),
+        ];
+        for (method, code, part) in cases {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+            for part in [code, part, "connection: close", "application/problem+json"] {
+                assert!(answer.contains(part), "{method}: {answer}");
+            }
+        }
     }
 }

@@ -64,10 +64,11 @@ where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
 {
+    const ALPN: &[u8] = b"h2";
     const MULTIPLEXED: bool = true;
 
     fn connection(
-        &self,
+        self: Arc<Self>,
         stream: Watched,
         ends: Ends,
         activity: Arc<Activity>,
@@ -95,7 +96,9 @@ where
             }
         });
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
-        drive(connection, activity, |connection| connection.graceful_shutdown())
+        async move {
+            drive(Box::pin(connection), &activity, |connection| connection.graceful_shutdown()).await;
+        }
     }
 }
 
@@ -152,10 +155,10 @@ mod tests {
     use crate::listen::{Front, serve_http2};
 
     /// A door with a health service behind it, and what stops it.
-    async fn open() -> (String, CancellationToken, tokio::task::JoinHandle<()>) {
-        let front = Front::new(&Config::load(None, BTreeMap::new()).unwrap());
+    async fn open() -> (String, CancellationToken, tokio::task::JoinHandle<anyhow::Result<()>>) {
+        let front = Front::new(&Config::load(None, BTreeMap::new()).unwrap()).unwrap();
         let door = front.bind("127.0.0.1:0".parse().unwrap(), "--grpc-addr").await.unwrap();
-        let address = format!("http://{}", door.address());
+        let address = door.url();
         let (_, health) = tonic_health::server::health_reporter();
         let stop = CancellationToken::new();
         let served = tokio::spawn(serve_http2(door, Routes::new(health), stop.clone()));
@@ -173,7 +176,7 @@ mod tests {
         assert_eq!(watching.message().await.unwrap().unwrap().status, 1);
         drop(watching);
         stop.cancel();
-        served.await.unwrap();
+        served.await.unwrap().unwrap();
         assert!(Endpoint::from_shared(address).unwrap().connect().await.is_err());
     }
 }

@@ -1,8 +1,14 @@
 //! How many connections there may be, in all and for one address.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// How many file descriptors are kept for the store and everything else that is no connection.
+const FILES_RESERVED: usize = 256;
 
 /// How many connections all doors together let in.
 #[derive(Debug, Clone, Copy)]
@@ -11,6 +17,22 @@ pub(crate) struct ConnectionLimits {
     pub(crate) connections_max: usize,
     /// From one address; an IPv6 client has a network of 64 bits.
     pub(crate) connections_per_address_max: usize,
+}
+
+impl ConnectionLimits {
+    /// The same, lowered to what a process can serve that may open so many files: where there are few, half of them.
+    pub(crate) fn within(self, files: usize) -> Self {
+        let most = files.saturating_sub(FILES_RESERVED).max(files / 2);
+        Self { connections_max: self.connections_max.min(most), ..self }
+    }
+}
+
+/// Lets the process open as many files as it may ever; says how many.
+pub(crate) fn raise_file_limit() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    let count = if raised.is_ok() { limit.maximum } else { limit.current };
+    count.and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX)
 }
 
 /// Counts connections.
@@ -29,18 +51,22 @@ struct Taken {
 /// Why a connection is not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Full {
-    /// There are too many.
-    Connections,
-    /// There are too many of this address.
-    Address,
+    /// There are so many already.
+    Connections(usize),
+    /// There are so many of this address already.
+    Address(usize),
 }
 
-impl Full {
-    /// What the operator can do.
-    pub(crate) fn advice(self) -> &'static str {
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Connections => "there are connections_max already",
-            Self::Address => "its address has connections_per_address_max already; raise it for a proxy in front",
+            Self::Connections(most) => {
+                write!(f, "there are {most} already (connections_max, and the process's limit of open files)")
+            }
+            Self::Address(most) => write!(
+                f,
+                "its address has {most} already (connections_per_address_max; raise it where a proxy is in front)"
+            ),
         }
     }
 }
@@ -56,11 +82,11 @@ impl Slots {
         let address = network(address);
         let mut taken = self.taken();
         if taken.all >= self.limits.connections_max {
-            return Err(Full::Connections);
+            return Err(Full::Connections(taken.all));
         }
         let of_address = taken.by_address.entry(address).or_default();
         if *of_address >= self.limits.connections_per_address_max {
-            return Err(Full::Address);
+            return Err(Full::Address(*of_address));
         }
         *of_address += 1;
         taken.all += 1;
@@ -105,17 +131,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn files_are_left_for_the_store() {
+        let limits = ConnectionLimits { connections_max: 1000, connections_per_address_max: 2 };
+        for (files, connections) in [(usize::MAX, 1000), (1256, 1000), (1255, 999), (512, 256), (64, 32)] {
+            assert_eq!(limits.within(files).connections_max, connections, "{files}");
+        }
+    }
+
+    #[test]
     fn a_slot_is_free_again_when_its_connection_ends() {
         let slots = Slots::new(ConnectionLimits { connections_max: 3, connections_per_address_max: 2 });
         let take = |address: &str| slots.take(address.parse().unwrap());
         let first = take("10.0.0.1").unwrap();
         let _second = take("::ffff:10.0.0.1").unwrap();
-        assert_eq!(take("10.0.0.1").unwrap_err(), Full::Address);
+        assert_eq!(take("10.0.0.1").unwrap_err(), Full::Address(2));
         let third = take("2001:db8::1").unwrap();
-        assert_eq!(take("2001:db8:0:1::1").unwrap_err(), Full::Connections);
+        assert_eq!(take("2001:db8:0:1::1").unwrap_err(), Full::Connections(3));
         drop(first);
         let _again = take("2001:db8::2").unwrap();
-        assert_eq!(take("2001:db8::9").unwrap_err(), Full::Connections);
+        assert_eq!(take("2001:db8::9").unwrap_err(), Full::Connections(3));
         drop(third);
         drop(take("2001:db8::3").unwrap());
         assert_eq!(slots.taken().all, 2);

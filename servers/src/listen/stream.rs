@@ -9,6 +9,8 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 
 use crate::listen::activity::{Activity, Phase};
 
@@ -18,13 +20,17 @@ const LINGER_BYTES_MAX: usize = 16 << 20;
 const LINGER_CHUNK_BYTES: usize = 16 << 10;
 
 /// What bytes go over.
-pub(crate) type Transport = TcpStream;
+pub(crate) type Transport = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
 /// A stream that keeps its connection's record.
 #[derive(Debug)]
 pub(crate) struct Watched {
     stream: Transport,
     activity: Arc<Activity>,
+    /// What was read and not used.
+    unread: Bytes,
+    /// Whether everything that came has been read, so that the socket tells when there is more.
+    drained: bool,
     /// What is left of an answer of ours that takes the place of hyper's own.
     refusal: Option<Bytes>,
     /// How much was thrown away; `None` before the writing side was closed.
@@ -34,7 +40,37 @@ pub(crate) struct Watched {
 impl Watched {
     /// A stream and its record.
     pub(crate) fn new(stream: Transport, activity: Arc<Activity>) -> Self {
-        Self { stream, activity, refusal: None, lingered: None }
+        // A TLS handshake may have read the beginning of a request, too.
+        let drained = matches!(stream, Either::Left(_));
+        Self { stream, activity, unread: Bytes::new(), drained, refusal: None, lingered: None }
+    }
+
+    /// The same stream with bytes to be read before its own: the beginning of a request.
+    pub(crate) fn with_unread(mut self, unread: Bytes) -> Self {
+        // Bytes that are empty may still hold a buffer.
+        if unread.has_remaining() {
+            self.activity.received(unread.len());
+            self.unread = unread;
+        }
+        self
+    }
+
+    /// Waits until there is something to read, or an end; `false` if the connection is to leave instead.
+    pub(crate) fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if self.activity.is_leaving() {
+            return Poll::Ready(false);
+        }
+        if !self.drained {
+            return Poll::Ready(true);
+        }
+        let stream = match &self.stream {
+            Either::Left(stream) => stream,
+            Either::Right(stream) => stream.get_ref().0,
+        };
+        // An error is found by whoever reads.
+        ready!(stream.poll_read_ready(cx)).ok();
+        self.activity.wake();
+        Poll::Ready(true)
     }
 
     /// Writes our answer in the place of hyper's, which knows nothing but a status.
@@ -75,8 +111,17 @@ impl Watched {
 impl AsyncRead for Watched {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.unread.has_remaining() {
+            let taken = this.unread.split_to(this.unread.len().min(buffer.remaining()));
+            buffer.put_slice(&taken);
+            if this.unread.is_empty() {
+                this.unread = Bytes::new();
+            }
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        this.drained = read.is_pending();
         if let (Poll::Ready(Ok(())), came @ 1..) = (&read, buffer.filled().len() - before) {
             this.activity.received(came);
         }

@@ -8,11 +8,12 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, interval, sleep};
 
-use crate::listen::activity::{Activity, Deadlines, TICK, Verdict};
+use crate::listen::activity::{Activity, Deadlines, Phase, TICK, Verdict};
+use crate::listen::limits::Slot;
 
 /// How often connections are looked at while the server stops.
 const DRAIN_TICK: Duration = Duration::from_millis(5);
-/// How long an HTTP/2 connection without requests may take to say goodbye while the server stops.
+/// How long a connection without a request may take to say goodbye while the server stops.
 const GOODBYE_DEADLINE: Duration = Duration::from_secs(1);
 
 type Connections = HashMap<u64, (Arc<Activity>, AbortHandle)>;
@@ -38,10 +39,17 @@ impl Watchdog {
         Arc::new(Activity::new(self.ticks.clone(), multiplexed))
     }
 
-    /// Drives a connection, and looks after it until it ends.
-    pub(crate) fn watch(&self, connection: impl Future<Output = ()> + Send + 'static, activity: Arc<Activity>) {
+    /// Drives a connection, and looks after it until it ends, and its slot is free again.
+    pub(crate) fn watch(
+        &self,
+        connection: impl Future<Output = ()> + Send + 'static,
+        activity: Arc<Activity>,
+        slot: Slot,
+    ) {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let listed = Listed { connections: self.connections.clone(), id };
+        let listed = Listed { connections: self.connections.clone(), id, _slot: slot };
+        // Awaited as it is, it would take its size twice.
+        let connection = Box::pin(connection);
         let task = tokio::spawn(async move {
             let _listed = listed;
             connection.await;
@@ -59,8 +67,9 @@ impl Watchdog {
         lock(&self.connections).values().for_each(|(activity, _)| activity.order_leave());
         loop {
             let took = started.elapsed();
-            let waits =
-                |activity: &Activity| activity.is_busy() || (activity.is_multiplexed() && took < GOODBYE_DEADLINE);
+            let waits = |activity: &Activity| {
+                activity.is_busy() || (activity.phase() == Phase::Idle && took < GOODBYE_DEADLINE)
+            };
             let left = {
                 let connections = lock(&self.connections);
                 connections.values().filter(|(activity, _)| !waits(activity)).for_each(|(_, task)| task.abort());
@@ -82,6 +91,7 @@ impl Watchdog {
 struct Listed {
     connections: Arc<Mutex<Connections>>,
     id: u64,
+    _slot: Slot,
 }
 
 impl Drop for Listed {
@@ -99,6 +109,7 @@ async fn look_after(connections: Weak<Mutex<Connections>>, ticks: Arc<AtomicU32>
         for (activity, task) in lock(&connections).values() {
             match activity.verdict(now, &deadlines) {
                 Verdict::Fine => {}
+                Verdict::Rest => activity.order_rest(),
                 Verdict::Overdue => activity.order_overdue(),
                 Verdict::Leave => activity.order_leave(),
                 Verdict::Cut => task.abort(),

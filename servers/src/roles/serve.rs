@@ -48,17 +48,17 @@ async fn serve(config: Config, secrets: Secrets) -> Result<()> {
     // Whatever can be refused without a store is refused before there is one.
     let admin = keys::given_admin(&config, &secrets)?;
     let validator = validator(&config)?;
-    let front = Front::new(&config);
+    let front = Front::new(&config)?;
     let rest = front.bind(config.rest_addr, "--rest-addr").await?;
     let grpc = front.bind(config.grpc_addr, "--grpc-addr").await?;
-    let (address, grpc_address) = (rest.address(), grpc.address());
+    let (url, grpc_url) = (rest.url(), grpc.url());
     let store = store::open(&config, &secrets).await?;
     let storage = store.storage.clone();
     let place = store.place.clone();
     let app = app(&config, admin, validator, store).await?;
     app.engine.resume_drops().await?;
-    print_line(&format!("REST:      http://{address}  (documentation at http://{address}/docs)"));
-    print_line(&format!("gRPC:      http://{grpc_address}"));
+    print_line(&format!("REST:      {url}  (documentation at {url}/docs)"));
+    print_line(&format!("gRPC:      {grpc_url}"));
     print_line(&format!("Data:      {place}"));
     if config.dev {
         print_line("Mode:      --dev: keys lie beside the data, and any client on this machine may log in by name");
@@ -72,8 +72,8 @@ async fn serve(config: Config, secrets: Secrets) -> Result<()> {
     stop_signal.await;
     tracing::info!("stopping: no new connections, requests in flight have {:?}", listen::DRAIN_DEADLINE);
     stop.cancel();
-    rest.await?;
-    grpc.await?;
+    rest.await??;
+    grpc.await??;
     storage.close().await?;
     Ok(())
 }

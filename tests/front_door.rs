@@ -1,0 +1,45 @@
+//! The front door: what strangers may do to the server, and what that costs everybody else.
+
+mod answers;
+mod drain;
+mod framing;
+mod limits;
+mod slow;
+mod tls;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use delta_tests::http::connect;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Sends bytes as they are, and reads until the server closes the connection; a server that does not fails the test.
+#[track_caller]
+fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = connect(address).unwrap();
+    stream.write_all(bytes).unwrap();
+    read_to_end(&mut stream)
+}
+
+/// Everything until the server closes the connection.
+#[track_caller]
+fn read_to_end(stream: &mut TcpStream) -> String {
+    let mut answers = Vec::new();
+    stream.read_to_end(&mut answers).unwrap();
+    String::from_utf8(answers).unwrap()
+}
+
+/// The statuses of all answers in what a server sent.
+fn statuses(answers: &str) -> Vec<u16> {
+    answers.split("HTTP/1.1 ").skip(1).map(|answer| answer[..3].parse().unwrap()).collect()
+}
+
+/// Lets this process open so many files; `false` if it may not.
+fn may_open(files: u64) -> bool {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= files) {
+        return true;
+    }
+    limit.maximum.is_none_or(|maximum| maximum >= files)
+        && setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).is_ok()
+}
