@@ -80,15 +80,29 @@ fn prepare(server: &Server) {
     }
 }
 
-#[test]
-fn an_administrator_finds_nothing() {
+/// A whole run as whoever the credential stands for.
+fn finds_nothing_as(credential: impl FnOnce(&Server) -> String) {
     let home = match installed() {
         Ok(home) => home,
         Err(why) => return skipped(&why),
     };
     let (directory, server) = server();
     prepare(&server);
-    let (finished, report) = fuzz(&home, &server, ADMIN_KEY, directory.path());
+    let token = credential(&server);
+    let (finished, report) = fuzz(&home, &server, &token, directory.path());
     finds_nothing(&finished, &report);
     assert!(!server.output().contains("a request failed"), "{}", server.output());
+}
+
+#[test]
+fn an_administrator_finds_nothing() {
+    finds_nothing_as(|_| ADMIN_KEY.to_owned());
+}
+
+#[test]
+fn a_key_that_may_read_finds_nothing() {
+    finds_nothing_as(|server| {
+        let made = server.admin().post("/api/keys", r#"{"name":"reader","permissions":["read"]}"#).expect(201);
+        made.json()["secret"].as_str().unwrap().to_owned()
+    });
 }
