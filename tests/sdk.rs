@@ -15,8 +15,9 @@ use crate::support::{directory, run, serve, skipped, workspace};
 const SAID: &str = "logged in: admin read write admin
 put: 201 version 1
 got: {\"total\":12.5,\"lines\":[\"nails\"]}
+conflict: 2 412 precondition_failed
 map: {\"o-2\":1,\"ключ 2\":1}
-databases: [\"orders\"]
+keys: [\"o-1\",\"o-2\",\"ключ 2\"]
 absent: 404 not_found
 refused: 400 schema_violation type at /total
 stranger: 401 unauthorized

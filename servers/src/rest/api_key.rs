@@ -9,12 +9,12 @@ use poem::web::Data;
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use crate::app::App;
 use crate::duration;
 use crate::rest::Tag;
-use crate::rest::body::JsonBody;
+use crate::rest::body::{JsonBody, present};
 use crate::rest::caller::Caller;
 use crate::rest::entity::Status;
 use crate::rest::problem::Problem;
@@ -109,11 +109,6 @@ struct Wanted {
     scopes: Vec<WantedScope>,
     #[serde(default, deserialize_with = "present")]
     expires_in: Option<String>,
-}
-
-/// A member that may be left out, and is no `null`.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<String>, D::Error> {
-    String::deserialize(deserializer).map(Some)
 }
 
 #[derive(Deserialize)]

@@ -13,6 +13,7 @@ use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaR
 use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 
 use crate::rest::app_of;
 use crate::rest::problem::Problem;
@@ -199,6 +200,11 @@ impl<T: Describe> IntoResponse for RawJson<T> {
         response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static(Self::CONTENT_TYPE));
         response
     }
+}
+
+/// Reads a member that may be left out, and is no `null`.
+pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// A path or query parameter as a name of ours.

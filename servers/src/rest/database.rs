@@ -16,9 +16,9 @@ use serde::Deserialize;
 
 use crate::app::App;
 use crate::rest::Tag;
-use crate::rest::body::{JsonBody, RawJson, name};
+use crate::rest::body::{JsonBody, RawJson, name, present};
 use crate::rest::caller::Caller;
-use crate::rest::param::Named;
+use crate::rest::param::{Named, Prefix};
 use crate::rest::problem::Problem;
 
 /// How many keys a page has where the request does not say.
@@ -29,9 +29,9 @@ const PAGE_KEYS_DEFAULT: usize = 100;
 #[serde(deny_unknown_fields)]
 pub(crate) struct SettingsBody {
     /// The schema that every document must match; without one, the schema called like the database counts if it exists.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "present")]
     #[oai(default)]
-    schema_id: Option<String>,
+    schema_id: Option<Named<SchemaId>>,
     /// Whether a document to which no schema applies is refused.
     #[serde(default)]
     #[oai(default)]
@@ -54,7 +54,6 @@ pub(crate) enum DatabaseStatus {
 pub(crate) struct DatabaseBody {
     /// Its name.
     database: String,
-    /// Whether it can be used.
     status: DatabaseStatus,
     /// The schema that every document must match.
     schema_id: Option<String>,
@@ -121,7 +120,7 @@ pub(crate) enum KeysResponse {
 pub(crate) struct BatchGetRequest {
     /// Their keys.
     #[oai(validator(min_items = 1, max_items = 1000))]
-    keys: Vec<String>,
+    keys: Vec<Named<EntityKey>>,
 }
 
 /// One of many documents.
@@ -233,7 +232,7 @@ impl DatabaseApi {
         caller: Caller,
         database: Path<Named<DatabaseName>>,
         /// Only keys that begin with this.
-        prefix: Query<Option<String>>,
+        prefix: Query<Option<Named<Prefix>>>,
         /// At most so many keys; 100 where it is not said.
         #[oai(validator(minimum(value = "1"), maximum(value = "1000")))]
         limit: Query<Option<usize>>,
@@ -244,7 +243,7 @@ impl DatabaseApi {
     ) -> std::result::Result<KeysResponse, Problem> {
         let database: DatabaseName = name(&database.0)?;
         let query = ListQuery {
-            prefix: prefix.0.unwrap_or_default(),
+            prefix: prefix.0.as_deref().unwrap_or_default().to_owned(),
             cursor: cursor.0.as_deref().map(name).transpose()?,
             limit: limit.0.unwrap_or(PAGE_KEYS_DEFAULT),
             metadata: metadata.0.unwrap_or_default(),

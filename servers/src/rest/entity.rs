@@ -8,6 +8,7 @@ use delta_core::clock::Timestamp;
 use delta_core::document::Document;
 use delta_core::entities::{Entity, PutOptions, Written};
 use delta_core::name::{DatabaseName, EntityId, EntityKey, SchemaId};
+use delta_core::pointer::Pointer;
 use delta_core::{Error, Result};
 use http::HeaderMap;
 use poem::web::Data;
@@ -19,7 +20,7 @@ use crate::app::App;
 use crate::rest::body::{AnyJson, JsonBody, RawJson, name};
 use crate::rest::caller::Caller;
 use crate::rest::conditions::Read;
-use crate::rest::param::Named;
+use crate::rest::param::{ETags, Named};
 use crate::rest::patch::PatchBody;
 use crate::rest::problem::Problem;
 use crate::rest::{Tag, conditions};
@@ -133,13 +134,13 @@ impl EntityApi {
         database: Path<Named<DatabaseName>>,
         key: Path<Named<EntityKey>>,
         /// Only this part of the document, as a JSON Pointer (RFC 6901).
-        pointer: Query<Option<String>>,
+        pointer: Query<Option<Named<Pointer>>>,
         /// The versions that the caller has: 304 if it is one of them.
         #[oai(name = "If-None-Match")]
-        _if_none_match: Header<Option<String>>,
+        _if_none_match: Header<Option<Named<ETags>>>,
         /// The versions that the caller wants: 412 if it is another one.
         #[oai(name = "If-Match")]
-        _if_match: Header<Option<String>>,
+        _if_match: Header<Option<Named<ETags>>>,
     ) -> std::result::Result<GetResponse, Problem> {
         let id = EntityId::new(name(&database.0)?, name(&key.0)?);
         Ok(got(app.entities.get(&caller.0, &id).await?, pointer.0.as_deref(), headers)?)
@@ -158,7 +159,7 @@ impl EntityApi {
         key: Path<Named<EntityKey>>,
         /// The versions that the caller has: 304 if it is one of them.
         #[oai(name = "If-None-Match")]
-        _if_none_match: Header<Option<String>>,
+        _if_none_match: Header<Option<Named<ETags>>>,
     ) -> std::result::Result<GetResponse, Problem> {
         let id = EntityId::new(name(&database.0)?, name(&key.0)?);
         Ok(got(app.entities.get(&caller.0, &id).await?, None, headers)?)
@@ -180,10 +181,10 @@ impl EntityApi {
         schema_id: Query<Option<Named<SchemaId>>>,
         /// The versions that may be replaced, or `*` for any: 412 if it is another one.
         #[oai(name = "If-Match")]
-        _if_match: Header<Option<String>>,
+        _if_match: Header<Option<Named<ETags>>>,
         /// `*` where the entity must not exist yet: 412 if it does.
         #[oai(name = "If-None-Match")]
-        _if_none_match: Header<Option<String>>,
+        _if_none_match: Header<Option<Named<ETags>>>,
         body: JsonBody<AnyJson>,
     ) -> std::result::Result<PutResponse, Problem> {
         let id = EntityId::new(name(&database.0)?, name(&key.0)?);
@@ -210,7 +211,7 @@ impl EntityApi {
         schema_id: Query<Option<Named<SchemaId>>>,
         /// The versions that may be changed: 412 if it is another one.
         #[oai(name = "If-Match")]
-        _if_match: Header<Option<String>>,
+        _if_match: Header<Option<Named<ETags>>>,
         body: PatchBody,
     ) -> std::result::Result<PatchResponse, Problem> {
         let id = EntityId::new(name(&database.0)?, name(&key.0)?);
@@ -234,7 +235,7 @@ impl EntityApi {
         key: Path<Named<EntityKey>>,
         /// The versions that may be deleted, or `*` for any: 412 if it is another one.
         #[oai(name = "If-Match")]
-        _if_match: Header<Option<String>>,
+        _if_match: Header<Option<Named<ETags>>>,
     ) -> std::result::Result<Json<DeleteResult>, Problem> {
         let id = EntityId::new(name(&database.0)?, name(&key.0)?);
         let existed = app.entities.delete(&caller.0, &id, &conditions::write(headers)?).await?;

@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::rest::body::{Documents, JsonBody, name};
 use crate::rest::caller::Caller;
 use crate::rest::entity::{GetResponse, Status, got};
-use crate::rest::param::{Demanded, Named};
+use crate::rest::param::{Demanded, ETags, Named};
 use crate::rest::problem::Problem;
 use crate::rest::{Tag, conditions};
 
@@ -76,7 +76,7 @@ impl EntityMapApi {
         key: Query<Demanded<EntityKey>>,
         /// The versions that the caller has: 304 if it is one of them.
         #[oai(name = "If-None-Match")]
-        _if_none_match: Header<Option<String>>,
+        _if_none_match: Header<Option<Named<ETags>>>,
     ) -> std::result::Result<GetResponse, Problem> {
         let id = query_id(&database.0, key.0.as_deref())?;
         Ok(got(app.entities.get(&caller.0, &id).await?, None, headers)?)
@@ -94,7 +94,7 @@ impl EntityMapApi {
         key: Query<Demanded<EntityKey>>,
         /// The versions that may be deleted: 412 if it is another one.
         #[oai(name = "If-Match")]
-        _if_match: Header<Option<String>>,
+        _if_match: Header<Option<Named<ETags>>>,
     ) -> std::result::Result<Json<Status>, Problem> {
         let id = query_id(&database.0, key.0.as_deref())?;
         app.entities.delete(&caller.0, &id, &conditions::write(headers)?).await?;

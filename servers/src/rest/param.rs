@@ -1,42 +1,74 @@
-//! Names among a request's parameters: what they may be stands in the document, and a handler parses them, so that an
-//! error has a code of ours and comes after the question who is asking.
+//! Names and the like in a request: what they may be stands in the document, and a handler parses them, so that an error
+//! has a code of ours and comes after the question who is asking.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::ops::Deref;
 
 use delta_core::name::{DatabaseName, ENTITY_KEY_BYTES_MAX, EntityKey, NAME_BYTES_MAX, SchemaId};
+use delta_core::pointer::Pointer;
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
-use poem_openapi::types::{ParseFromParameter, ParseResult, Type};
+use poem_openapi::types::{ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON, Type};
+use serde::Deserialize;
+use serde_json::Value;
 
-/// What a name may be, as a regular expression that is the same in ECMA 262, Python and Rust.
+/// What a text may be: its length in characters, and a regular expression that is the same in ECMA 262, Python and Rust.
 pub(crate) trait Described: Send + Sync {
-    const PATTERN: &'static str;
-    const LENGTH_MAX: usize;
+    const PATTERN: Option<&'static str>;
+    const LENGTH_MIN: Option<usize> = Some(1);
+    const LENGTH_MAX: Option<usize>;
 }
 
 /// Letters, digits and three signs, not starting with a dot.
 const PLAIN: &str = "^[A-Za-z0-9_-][A-Za-z0-9._-]*$";
 
 impl Described for DatabaseName {
-    const PATTERN: &'static str = PLAIN;
-    const LENGTH_MAX: usize = NAME_BYTES_MAX;
+    const PATTERN: Option<&'static str> = Some(PLAIN);
+    const LENGTH_MAX: Option<usize> = Some(NAME_BYTES_MAX);
 }
 
 impl Described for SchemaId {
-    const PATTERN: &'static str = PLAIN;
-    const LENGTH_MAX: usize = NAME_BYTES_MAX;
+    const PATTERN: Option<&'static str> = Some(PLAIN);
+    const LENGTH_MAX: Option<usize> = Some(NAME_BYTES_MAX);
 }
 
 impl Described for EntityKey {
     /// No slashes, no control characters, and no dot after a dot.
-    const PATTERN: &'static str = r"^\.?([^./\\\x00-\x1f\x7f-\x9f]\.?)*$";
+    const PATTERN: Option<&'static str> = Some(r"^\.?([^./\\\x00-\x1f\x7f-\x9f]\.?)*$");
     /// Characters are never more than bytes, which is what the limit counts.
-    const LENGTH_MAX: usize = ENTITY_KEY_BYTES_MAX;
+    const LENGTH_MAX: Option<usize> = Some(ENTITY_KEY_BYTES_MAX);
 }
 
-/// The text of a parameter that ought to be a `T`.
+/// What keys begin with.
 #[derive(Debug)]
+pub(crate) struct Prefix;
+
+impl Described for Prefix {
+    const PATTERN: Option<&'static str> = None;
+    const LENGTH_MIN: Option<usize> = None;
+    const LENGTH_MAX: Option<usize> = Some(ENTITY_KEY_BYTES_MAX);
+}
+
+impl Described for Pointer {
+    const PATTERN: Option<&'static str> = Some("^(/([^/~]|~[01])*)*$");
+    const LENGTH_MIN: Option<usize> = None;
+    const LENGTH_MAX: Option<usize> = None;
+}
+
+/// A list of entity-tags, or `*`.
+#[derive(Debug)]
+pub(crate) struct ETags;
+
+impl Described for ETags {
+    /// RFC 9110, section 8.8.3, in characters that can stand in a header; a list may be empty, or end with a comma.
+    const PATTERN: Option<&'static str> = Some(r#"^(\*|((W/)?"[ !#-~]*" *, *)*((W/)?"[ !#-~]*" *)?)$"#);
+    const LENGTH_MIN: Option<usize> = None;
+    const LENGTH_MAX: Option<usize> = None;
+}
+
+/// The text that ought to be a `T`.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
 pub(crate) struct Named<T>(String, PhantomData<fn() -> T>);
 
 impl<T> Deref for Named<T> {
@@ -48,9 +80,9 @@ impl<T> Deref for Named<T> {
 
 fn schema<T: Described>() -> MetaSchemaRef {
     MetaSchemaRef::Inline(Box::new(MetaSchema {
-        min_length: Some(1),
-        max_length: Some(T::LENGTH_MAX),
-        pattern: Some(T::PATTERN.to_owned()),
+        min_length: T::LENGTH_MIN,
+        max_length: T::LENGTH_MAX,
+        pattern: T::PATTERN.map(str::to_owned),
         ..MetaSchema::new("string")
     }))
 }
@@ -80,6 +112,19 @@ impl<T: Described> Type for Named<T> {
 impl<T: Described> ParseFromParameter for Named<T> {
     fn parse_from_parameter(value: &str) -> ParseResult<Self> {
         Ok(Self(value.to_owned(), PhantomData))
+    }
+}
+
+impl<T: Described> ParseFromJSON for Named<T> {
+    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
+        let text = String::parse_from_json(value).map_err(ParseError::propagate)?;
+        Ok(Self(text, PhantomData))
+    }
+}
+
+impl<T: Described> ToJSON for Named<T> {
+    fn to_json(&self) -> Option<Value> {
+        Some(Value::String(self.0.clone()))
     }
 }
 

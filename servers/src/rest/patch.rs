@@ -2,6 +2,7 @@
 
 use delta_core::document::Document;
 use delta_core::patch::{JSON_PATCH, MERGE_PATCH, Patch};
+use delta_core::pointer::Pointer;
 use poem::{Request, RequestBody, Result};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchemaRef, Registry};
 use poem_openapi::types::{Any, Type};
@@ -9,6 +10,7 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, Enum, ExtractParamOptions, Ob
 use serde_json::Value;
 
 use crate::rest::body::{AnyJson, Describe, JsonBody, essence, unsupported};
+use crate::rest::param::Named;
 use crate::rest::problem::Problem;
 
 /// What an operation does.
@@ -32,12 +34,11 @@ pub(crate) enum PatchOp {
 /// One operation of a JSON Patch (RFC 6902, section 4).
 #[derive(Debug, Object)]
 pub(crate) struct PatchOperation {
-    /// What is done.
     op: PatchOp,
     /// Where, as a JSON Pointer.
-    path: String,
+    path: Named<Pointer>,
     /// For `move` and `copy`: from where, as a JSON Pointer.
-    from: Option<String>,
+    from: Option<Named<Pointer>>,
     /// For `add`, `replace` and `test`: any JSON value.
     value: Option<Any<Value>>,
 }

@@ -65,7 +65,6 @@ pub(crate) struct Stats {
     uptime_seconds: u64,
     /// Which storage plug-in keeps the data.
     storage: String,
-    /// The memory of documents.
     cache: WorkerCache,
 }
 

@@ -8,11 +8,22 @@ import json
 import os
 
 from deltadb import AuthenticatedClient, Client
+from deltadb.api.databases import list_keys
 from deltadb.api.entities import get_entity, put_entities, put_entity
 from deltadb.api.schemas import put_schema
 from deltadb.api.sessions import login, me
-from deltadb.api.store import list_databases
-from deltadb.models import LoginRequest, LoginResult, MapResult, Me, Problem, PutEntitiesBody, PutResult, Status
+from deltadb.models import (
+    KeysBody,
+    LoginRequest,
+    LoginResult,
+    MapResult,
+    Me,
+    Problem,
+    PutEntitiesBody,
+    PutResult,
+    Status,
+)
+from deltadb.types import UNSET
 
 URL = os.environ["DELTADB_URL"]
 
@@ -36,12 +47,30 @@ assert isinstance(created.parsed, PutResult)
 print("put:", created.status_code.value, "version", created.parsed.version)
 print("got:", text(get_entity.sync("orders", "o-1", client=client)))
 
+# Two clients read the same version and write: the second learns that it is late.
+etag = created.headers["etag"]
+first = put_entity.sync("orders", "o-1", client=client, body={"total": 13}, if_match=etag)
+assert isinstance(first, PutResult)
+second = put_entity.sync("orders", "o-1", client=client, body={"total": 14}, if_match=etag)
+assert isinstance(second, Problem)
+print("conflict:", first.version, second.status, second.error)
+
 # Several at once.
 body = PutEntitiesBody.from_dict({"o-2": {"total": 1}, "ключ 2": None})
 written = put_entities.sync("orders", client=client, body=body)
 assert isinstance(written, MapResult)
 print("map:", text(written.versions.to_dict()))
-print("databases:", text(list_databases.sync(client=client)))
+
+# Keys come in pages.
+keys, cursor = [], UNSET
+while True:
+    page = list_keys.sync("orders", client=client, limit=2, cursor=cursor)
+    assert isinstance(page, KeysBody)
+    keys += [item.key for item in page.items]
+    cursor = page.next_cursor
+    if not cursor:
+        break
+print("keys:", text(keys))
 
 # What goes wrong is a value with a type, and `error` is the code to match on.
 absent = get_entity.sync("orders", "none", client=client)

@@ -36,11 +36,29 @@ const { version } = expected(created);
 console.log("put:", created.response.status, "version", version);
 console.log("got:", JSON.stringify(expected(await client.GET("/entity/{database}/{key}", order))));
 
+// Two clients read the same version and write: the second learns that it is late.
+const etag = created.response.headers.get("etag") ?? "";
+const late = { params: { ...order.params, header: { "If-Match": etag } } };
+const first = expected(await client.PUT("/entity/{database}/{key}", { ...late, body: { total: 13 } }));
+const second = refused(await client.PUT("/entity/{database}/{key}", { ...late, body: { total: 14 } }));
+console.log("conflict:", first.version, second.status, second.error);
+
 // Several at once.
 const orders = { params: { path: { database: "orders" } } };
 const map = await client.PUT("/entity/{database}", { ...orders, body: { "o-2": { total: 1 }, "ключ 2": null } });
 console.log("map:", JSON.stringify(expected(map).versions));
-console.log("databases:", JSON.stringify(expected(await client.GET("/api/databases"))));
+
+// Keys come in pages.
+const keys: string[] = [];
+let cursor: string | undefined;
+do {
+  const query = { limit: 2, ...(cursor === undefined ? {} : { cursor }) };
+  const answer = await client.GET("/api/databases/{database}/keys", { params: { ...orders.params, query } });
+  const page = expected(answer);
+  keys.push(...page.items.map((item) => item.key));
+  cursor = page.next_cursor;
+} while (cursor !== undefined);
+console.log("keys:", JSON.stringify(keys));
 
 // What goes wrong is a value with a type, and `error` is the code to match on.
 const nothing = { params: { path: { database: "orders", key: "none" } } };
