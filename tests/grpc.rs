@@ -3,6 +3,7 @@
 mod access;
 mod errors;
 mod foreign;
+mod frames;
 mod logs;
 mod operations;
 mod process;
