@@ -9,6 +9,7 @@ mod schemas;
 mod sessions;
 mod shipped;
 mod store;
+mod tls;
 
 use delta_tests::server::Server;
 use delta_tests::start::{ADMIN_KEY, Finished, Start};

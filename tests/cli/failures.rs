@@ -94,7 +94,11 @@ fn what_is_no_server_of_ours_is_told() {
         ("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>", 1, "is not what a DeltaDatabase server sends"),
         ("HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}", 1, "answered 404 Not Found, not as"),
         ("SSH-2.0-OpenSSH\r\n", 6, "broke off the request"),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 600\r\n\r\n{", 6, "whether it was carried out is not known"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 600\r\n\r\n{",
+            6,
+            "whether it was carried out is not known: look before you send it again",
+        ),
     ] {
         let (url, served) = answering(answer);
         let line = refused(code, me(&url).run());

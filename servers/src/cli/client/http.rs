@@ -178,7 +178,8 @@ impl Client {
             let seconds = self.timeout.as_secs_f64();
             return failure("timeout", format!("{url} gave no answer in {seconds} s (--timeout); {unknown}"));
         }
-        failure("broken", format!("{url} broke off the request: {cause}; {unknown}"))
+        let tls = if url.scheme() == "http" { "; if it serves TLS, its address begins with https" } else { "" };
+        failure("broken", format!("{url} broke off the request: {cause}; {unknown}{tls}"))
     }
 
     /// What it means that the server answered this.
