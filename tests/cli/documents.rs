@@ -77,7 +77,8 @@ fn a_write_can_depend_on_what_is_stored() {
     shell.fails(4, &["patch", "chat", "k", "patch.json", "--if-match", &first]);
     assert_eq!(shell.prints(&["delete", "chat", "k", "--if-match", &second]), "deleted chat/k\n");
     shell.fails(3, &["get", "chat", "k"]);
-    assert_eq!(shell.prints(&["delete", "chat", "k", "--json"]), "{\"status\":\"ok\"}\n");
+    assert_eq!(shell.prints(&["delete", "chat", "k"]), "there was no chat/k\n");
+    assert_eq!(parse(&shell.prints(&["delete", "chat", "k", "--json"])), json!({"status": "ok", "existed": false}));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use ::http::{Method, StatusCode, header};
 use anyhow::Context;
 use clap::{ArgGroup, Args};
 use delta_core::name::{DatabaseName, EntityKey, SchemaId};
+use serde_json::Value;
 
 use super::connection::Connection;
 use super::failure::{Exit, Failure, Outcome};
@@ -257,7 +258,9 @@ impl Delete {
         let client = Client::open(connection)?;
         let call = self.entity.call(&client, Method::DELETE)?;
         let answer = call.header_if(header::IF_MATCH, self.if_match.as_deref())?.send()?;
-        let words = format!("deleted {}/{}", self.entity.database, output::printable(self.entity.key.as_str()));
+        let name = format!("{}/{}", self.entity.database, output::printable(self.entity.key.as_str()));
+        let existed = answer.json()?.get("existed").and_then(Value::as_bool).unwrap_or(true);
+        let words = if existed { format!("deleted {name}") } else { format!("there was no {name}") };
         output::done(connection, &answer, &words)
     }
 }
