@@ -122,6 +122,16 @@ impl Names {
         }
     }
 
+    /// The id that the name of an object of the product's own stands for; `None` where only its header can tell.
+    pub fn open_internal_name(&self, name: &str) -> Result<Option<EntityId>> {
+        if name.starts_with('_') {
+            return Ok(None);
+        }
+        let sealed = BASE32.decode(name.as_bytes());
+        let sealed = sealed.map_err(|_| Error::damaged(format!("{name:?} is not the name of a record")))?;
+        self.open(&sealed).map(Some)
+    }
+
     /// Opens `ct` of a header.
     pub fn open(&self, sealed_name: &[u8]) -> Result<EntityId> {
         let damaged = || Error::damaged("a name at rest does not open with this store's name key");
@@ -249,6 +259,8 @@ mod tests {
         let (own, address) = names.internal(Space::Auth, &key);
         assert_ne!(address.object.name, names.entity(&id("_auth", "k")).object.name);
         assert_eq!(names.open(&address.sealed_name).unwrap(), own);
+        assert_eq!(names.open_internal_name(&address.object.name).unwrap(), Some(own));
+        assert!(names.open_internal_name("not base32!").is_err());
     }
 
     #[test]

@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 use crate::clock::{Clock, Timestamp};
 use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result};
-use crate::name::{DatabaseName, EntityKey};
-use crate::seal::{Meta, Sealer, WriteId};
+use crate::name::{DatabaseName, EntityId, EntityKey};
+use crate::seal::{self, Meta, Sealer, WriteId};
 use crate::storage::{Expect, Group, Object, ObjectName, Revision, Space, Storage};
 
 /// How often a change is tried while other processes change the same record.
@@ -52,6 +52,34 @@ impl Records {
     pub async fn get<T: DeserializeOwned>(&self, key: &EntityKey) -> Result<Option<T>> {
         let document = self.current(key).await?.and_then(|current| current.document);
         document.as_ref().map(value).transpose()
+    }
+
+    /// The key of every record, in no order, without reading one. What lies there under a name that is not ours is left out.
+    pub async fn keys(&self) -> Result<Vec<EntityKey>> {
+        let group = Group::none();
+        let mut listing = self.storage.list(self.space, &group);
+        let mut keys = Vec::new();
+        while let Some(listed) = listing.try_next().await? {
+            match self.named(&listed.name).await {
+                Ok(id) => keys.extend(id.map(|id| id.key)),
+                Err(error) if error.kind() == ErrorKind::Damaged => {
+                    tracing::warn!(name = %listed.name, %error, "an object among the records has a name that is not ours");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(keys)
+    }
+
+    /// The record that an object's name stands for, by its header where the name is too long.
+    async fn named(&self, name: &str) -> Result<Option<EntityId>> {
+        let names = self.sealer.names();
+        if let Some(id) = names.open_internal_name(name)? {
+            return Ok(Some(id));
+        }
+        let name = ObjectName { space: self.space, group: Group::none(), name: name.into(), sealed: true };
+        let head = self.storage.head(&name).await?;
+        head.map(|head| names.open(seal::peek_name(&head.start)?)).transpose()
     }
 
     /// Every record with its key, in no order.
@@ -164,6 +192,11 @@ mod tests {
         let mut all = records.all::<u32>().await.unwrap();
         all.sort();
         assert_eq!(all, [(key("a"), 2), (key("b"), 7)]);
+        let long = key(&"k".repeat(300));
+        records.update(&long, |_| Ok(Some(9_u32))).await.unwrap();
+        let mut keys = records.keys().await.unwrap();
+        keys.sort();
+        assert_eq!(keys, [key("a"), key("b"), long]);
         assert_eq!(records.update(&key("a"), |_: Option<u32>| Ok(None)).await.unwrap(), None);
         assert_eq!(records.get::<u32>(&key("a")).await.unwrap(), None);
         assert_eq!(records.update(&key("a"), |before| Ok(Some(before.unwrap_or(40_u32) + 2))).await.unwrap(), Some(42));

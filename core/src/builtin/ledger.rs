@@ -1,15 +1,16 @@
 //! What the store itself knows about credentials: its API keys, and the sessions that were ended before their time.
 //!
 //! All of it is in memory, and each is one sealed record in `_auth` that is written once and never changed. A change is
-//! durable before memory takes it. The surprise: where other processes write the same store, memory is read again when it
-//! is a second old, so what one process withdraws dies in all of them.
+//! durable before memory takes it. The surprise: where other processes write the same store, the records are listed again
+//! when memory is a second old, so what one process withdraws dies in all of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
+use futures::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
 
 use crate::builtin::api_keys::ApiKey;
@@ -26,6 +27,13 @@ pub const ENDED_SESSIONS_MAX: usize = 100_000;
 pub const WITHDRAWN_WITHIN: Duration = Duration::from_secs(1);
 /// How many records of sessions that are over by now one logout removes.
 const SWEPT_AT_ONCE: usize = 8;
+
+/// How many records are read from the storage at the same time.
+const READS_AT_ONCE: usize = 32;
+/// How the name of an API key's record begins.
+const KEY: &str = "key";
+/// How the name of an ended session's record begins.
+const ENDED: &str = "ended";
 
 /// One record at rest.
 #[derive(Serialize, Deserialize)]
@@ -57,8 +65,40 @@ pub struct Ledger {
 struct State {
     keys: HashMap<String, Arc<ApiKey>>,
     ended: HashMap<String, Timestamp>,
+    /// The names of records that do not open.
+    damaged: HashSet<EntityKey>,
     /// When the storage was read; `None` when memory is in doubt.
     read: Option<Timestamp>,
+}
+
+impl State {
+    /// Whether a record is in memory. None ever changes.
+    fn knows(&self, name: &EntityKey) -> bool {
+        let known = match name.as_str().split_once('.') {
+            Some((KEY, id)) => self.keys.contains_key(id),
+            Some((ENDED, nonce)) => self.ended.contains_key(nonce),
+            _ => false,
+        };
+        known || self.damaged.contains(name)
+    }
+
+    /// Forgets whatever is not among these records.
+    fn forget_others(&mut self, listed: &HashSet<EntityKey>) {
+        let is_listed = |kind: &str, id: &str| record_name(kind, id).is_ok_and(|name| listed.contains(&name));
+        self.keys.retain(|id, _| is_listed(KEY, id));
+        self.ended.retain(|nonce, _| is_listed(ENDED, nonce));
+        self.damaged.retain(|name| listed.contains(name));
+    }
+
+    /// Takes a record that was read; `None` is a damaged one. A session is ended even if nobody can say until when.
+    fn take(&mut self, name: EntityKey, record: Option<Record>) {
+        match (record, name.as_str().split_once('.')) {
+            (Some(Record::ApiKey(key)), _) => _ = self.keys.insert(key.id.clone(), Arc::new(key)),
+            (Some(Record::EndedSession(ended)), _) => _ = self.ended.insert(ended.nonce, ended.expires),
+            (None, Some((ENDED, nonce))) => _ = self.ended.insert(nonce.to_owned(), Timestamp(u64::MAX)),
+            (None, _) => _ = self.damaged.insert(name),
+        }
+    }
 }
 
 impl Ledger {
@@ -95,7 +135,7 @@ impl Ledger {
             let message = format!("this store has {API_KEYS_MAX} API keys, expired ones included; delete some");
             return Err(Error::conflict(message).with_code("too_many_keys"));
         }
-        let name = record_name("key", &key.id)?;
+        let name = record_name(KEY, &key.id)?;
         let added = self.records.update(&name, |before| match before {
             None => Ok(Some(Record::ApiKey(key.clone()))),
             Some(_) => Err(Error::conflict("the id that was drawn for the key is taken; try again")),
@@ -109,7 +149,7 @@ impl Ledger {
     /// Removes a key, durably; says whether there was one.
     pub(super) async fn remove(&self, id: &str) -> Result<bool> {
         let _turn = self.turn.lock().await;
-        let Ok(name) = record_name("key", id) else { return Ok(false) };
+        let Ok(name) = record_name(KEY, id) else { return Ok(false) };
         let mut existed = false;
         let removed = self.records.update(&name, |before: Option<Record>| {
             existed = before.is_some();
@@ -135,7 +175,7 @@ impl Ledger {
             return Err(Error::new(ErrorKind::Throttled, message));
         }
         let ended = |_: Option<Record>| Ok(Some(Record::EndedSession(EndedSession { nonce: nonce.into(), expires })));
-        self.doubted(self.records.update(&record_name("ended", nonce)?, ended).await)?;
+        self.doubted(self.records.update(&record_name(ENDED, nonce)?, ended).await)?;
         self.state_mut().ended.insert(nonce.into(), expires);
         Ok(())
     }
@@ -149,7 +189,7 @@ impl Ledger {
             over.take(SWEPT_AT_ONCE).map(|(nonce, _)| nonce.clone()).collect()
         };
         for nonce in over {
-            let name = record_name("ended", &nonce)?;
+            let name = record_name(ENDED, &nonce)?;
             self.doubted(self.records.update(&name, |_: Option<Record>| Ok(None)).await)?;
             self.state_mut().ended.remove(&nonce);
         }
@@ -165,14 +205,29 @@ impl Ledger {
         if self.is_fresh() {
             return Ok(());
         }
-        let mut state = State { read: Some(self.clock.now()), ..State::default() };
-        for (_, record) in self.records.all::<Record>().await? {
+        let begun = self.clock.now();
+        let listed: HashSet<EntityKey> = self.records.keys().await?.into_iter().collect();
+        let unknown: Vec<_> = {
+            let state = self.state();
+            listed.iter().filter(|name| !state.knows(name)).cloned().collect()
+        };
+        let read = stream::iter(unknown).map(async |name| (self.records.get::<Record>(&name).await, name));
+        let read: Vec<_> = read.buffer_unordered(READS_AT_ONCE).collect().await;
+        let mut found = Vec::with_capacity(read.len());
+        for (record, name) in read {
             match record {
-                Record::ApiKey(key) => _ = state.keys.insert(key.id.clone(), Arc::new(key)),
-                Record::EndedSession(ended) => _ = state.ended.insert(ended.nonce, ended.expires),
+                Ok(record) => found.extend(record.map(|record| (name, Some(record)))),
+                Err(error) if error.kind() == ErrorKind::Damaged => {
+                    tracing::error!(%error, "a record of a credential is damaged; the credential does not count");
+                    found.push((name, None));
+                }
+                Err(error) => return Err(error),
             }
         }
-        *self.state_mut() = state;
+        let mut state = self.state_mut();
+        state.forget_others(&listed);
+        found.into_iter().for_each(|(name, record)| state.take(name, record));
+        state.read = Some(begun);
         Ok(())
     }
 

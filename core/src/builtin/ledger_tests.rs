@@ -1,6 +1,6 @@
 //! The ledger over storages that others write too, and that fail.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -18,6 +18,7 @@ use crate::storage::{
 pub(in crate::builtin) struct Shared {
     inner: MemoryStorage,
     alone: bool,
+    reads: AtomicUsize,
     loses_answers: AtomicBool,
 }
 
@@ -36,6 +37,7 @@ impl Storage for Shared {
         Capabilities { shared: !self.alone, ..self.inner.capabilities() }
     }
     async fn get(&self, name: &ObjectName) -> Result<Option<Stored>> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
         self.inner.get(name).await
     }
     async fn head(&self, name: &ObjectName) -> Result<Option<StoredHead>> {
@@ -115,4 +117,45 @@ async fn the_record_of_a_session_goes_when_it_would_be_over_by_itself() {
         assert!(!ledger.is_ended("a").await.unwrap());
         assert!(ledger.is_ended("b").await.unwrap());
     }
+}
+
+#[tokio::test]
+async fn a_record_is_read_once_however_often_they_are_listed() {
+    let (storage, clock) = (Arc::new(Shared::default()), ManualClock::new(Timestamp(1)));
+    let (one, other) = (ledger(storage.clone(), &clock).await, ledger(storage.clone(), &clock).await);
+    for nonce in ["a", "b", "c"] {
+        one.end(nonce, Timestamp(u64::MAX)).await.unwrap();
+    }
+    clock.advance(WITHDRAWN_WITHIN);
+    let reads = || storage.reads.load(Ordering::SeqCst);
+    let before = reads();
+    for _ in 0..5 {
+        assert!(other.is_ended("b").await.unwrap());
+        clock.advance(WITHDRAWN_WITHIN);
+    }
+    assert_eq!(reads() - before, 3);
+}
+
+#[tokio::test]
+async fn a_damaged_record_withdraws_its_credential_and_no_other() {
+    let (storage, clock) = (Arc::new(MemoryStorage::new()), ManualClock::new(Timestamp(1)));
+    let one = ledger(storage.clone(), &clock).await;
+    for nonce in ["a", "b"] {
+        one.end(nonce, Timestamp(9_000_000)).await.unwrap();
+    }
+    let damage = async |kind: &str, id: &str| {
+        let (_, address) = conformance::names().internal(Space::Auth, &record_name(kind, id).unwrap());
+        let object = conformance::public(b"not sealed".to_vec());
+        storage.put(&address.object, &object, &Expect::Anything).await.unwrap();
+    };
+    damage(ENDED, "a").await;
+    damage(KEY, "k").await;
+    let name = conformance::name(Space::Auth, "", "not-a-name-of-ours");
+    storage.put(&name, &conformance::public(b"anything".to_vec()), &Expect::Absent).await.unwrap();
+    let again = ledger(storage.clone(), &clock).await;
+    for ended in ["a", "b"] {
+        assert!(again.is_ended(ended).await.unwrap());
+    }
+    assert!(again.key("k").await.unwrap().is_none() && again.keys().await.unwrap().is_empty());
+    assert!(!again.is_ended("c").await.unwrap());
 }
