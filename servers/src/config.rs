@@ -24,6 +24,7 @@ use serde_json::{Map, Value};
 use crate::duration::ConfigDuration;
 use crate::limiter;
 use crate::proxies::Proxies;
+use crate::rest::Origins;
 use crate::secrets::SECRET_FIELDS;
 
 /// The beginning of every variable of the configuration.
@@ -82,6 +83,7 @@ pub(crate) struct Config {
     pub(crate) auth_failure_burst: NonZeroU32,
     pub(crate) auth_failure_rate: NonZeroU32,
     pub(crate) trusted_proxies: Proxies,
+    pub(crate) cors_origin: Origins,
     pub(crate) log_format: LogFormat,
     pub(crate) dev: bool,
 }
@@ -124,6 +126,7 @@ impl Default for Config {
             auth_failure_burst: limiter::BURST,
             auth_failure_rate: limiter::RATE_PER_SEC,
             trusted_proxies: Proxies::default(),
+            cors_origin: Origins::default(),
             log_format: LogFormat::Text,
             dev: false,
         }

@@ -149,6 +149,28 @@ fn no_page_of_another_origin_is_let_in() {
 }
 
 #[test]
+fn pages_of_an_origin_that_the_operator_names_are_let_in() {
+    let directory = directory();
+    let server =
+        crate::support::serve(&directory).args(&["--cors-origin", "https://app.example,https://b.example"]).up();
+    let from = |method: &str, origin: &str| Request::new(method, "/entity/db/k").header("Origin", origin);
+    let asking = from("OPTIONS", "https://app.example").header("Access-Control-Request-Method", "PUT");
+    let preflight = server.anonymous().send(&asking);
+    assert_eq!((preflight.status, preflight.header("access-control-allow-origin")), (204, Some("https://app.example")));
+    assert!(preflight.header("access-control-allow-methods").unwrap().contains("PATCH"), "{preflight:?}");
+    assert!(preflight.header("access-control-allow-headers").unwrap().contains("if-match"), "{preflight:?}");
+    let put = server.admin().send(&from("PUT", "https://b.example").body("1"));
+    assert_eq!((put.status, put.header("access-control-allow-origin")), (201, Some("https://b.example")));
+    assert!(put.header("access-control-expose-headers").unwrap().contains("etag"), "{put:?}");
+    // A page's mistake is for the page to read, too.
+    let refused = server.anonymous().send(&from("GET", "https://app.example"));
+    assert_eq!((refused.status, refused.header("vary")), (401, Some("Origin")));
+    for other in ["https://elsewhere.example", "https://app.example.elsewhere", "null"] {
+        assert_eq!(server.admin().send(&from("GET", other)).header("access-control-allow-origin"), None, "{other}");
+    }
+}
+
+#[test]
 fn fifty_credential_checks_at_once_take_well_under_a_second() {
     let (_directory, server) = server();
     let begun = std::time::Instant::now();

@@ -198,6 +198,9 @@ pub(crate) struct ServeArgs {
     /// Proxies whose X-Forwarded-For counts, like 10.0.0.0/8,192.0.2.7 [default: none]
     #[arg(long, value_name = "NETWORKS")]
     trusted_proxies: Option<String>,
+    /// Origins whose pages may use the API, like https://app.example,https://b.example [default: none]
+    #[arg(long, value_name = "ORIGINS")]
+    cors_origin: Option<String>,
     /// How logs are written: text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -240,6 +243,7 @@ impl ServeArgs {
             ("auth_failure_burst", self.auth_failure_burst.map(Value::from)),
             ("auth_failure_rate", self.auth_failure_rate.map(Value::from)),
             ("trusted_proxies", self.trusted_proxies.map(Value::from)),
+            ("cors_origin", self.cors_origin.map(Value::from)),
             ("log_format", self.log_format.map(Value::from)),
         ];
         let given = fields.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?))).collect();

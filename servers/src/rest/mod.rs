@@ -4,6 +4,7 @@ mod api_key;
 mod body;
 mod caller;
 mod conditions;
+mod cors;
 mod database;
 mod entity;
 mod entity_map;
@@ -32,6 +33,7 @@ use poem_openapi::{OpenApiService, Tags};
 
 use crate::app::App;
 
+pub(crate) use cors::Origins;
 use problem::Problem;
 
 /// The app behind a request.
@@ -101,38 +103,49 @@ pub(crate) struct Rest {
     api: BoxEndpoint<'static>,
     pages: Pages,
     methods: Methods,
+    origins: Origins,
     app: Arc<App>,
 }
 
 impl Rest {
     /// The routes of an app.
-    pub(crate) fn new(app: Arc<App>) -> Self {
+    pub(crate) fn new(app: Arc<App>, origins: Origins) -> Self {
         let service = service();
         let document = document();
         let methods = Methods::of(&document);
         let pages = Pages::new(service.swagger_ui_html(), document);
-        Self { api: service.into_endpoint(), pages, methods, app }
+        Self { api: service.into_endpoint(), pages, methods, origins, app }
     }
 }
 
 impl Endpoint for Rest {
     type Output = Response;
 
-    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let Some(origin) = self.origins.allowed(&request) else { return Ok(self.answer(request).await) };
+        match Origins::preflight(&request, &origin) {
+            Some(answer) => Ok(answer),
+            None => Ok(Origins::mark(self.answer(request).await, &origin)),
+        }
+    }
+}
+
+impl Rest {
+    async fn answer(&self, mut request: Request) -> Response {
         if let Some(page) = self.pages.find(&request) {
-            return Ok(page);
+            return page;
         }
         if let Err(error) = query::check(request.uri().query()) {
-            return Ok(Problem::from(error).into_response());
+            return Problem::from(error).into_response();
         }
         request.set_data(self.app.clone());
         let uri = request.uri().clone();
         // A fault in one request must not take its connection's other requests with it.
         match AssertUnwindSafe(self.api.call(request)).catch_unwind().await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) if error.is_from_response() => Ok(error.into_response()),
-            Ok(Err(error)) => Ok(Problem::from_poem(&error, self.methods.allowed(uri.path())).into_response()),
-            Err(_) => Ok(Problem::from(Error::internal("a request's handler panicked")).into_response()),
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) if error.is_from_response() => error.into_response(),
+            Ok(Err(error)) => Problem::from_poem(&error, self.methods.allowed(uri.path())).into_response(),
+            Err(_) => Problem::from(Error::internal("a request's handler panicked")).into_response(),
         }
     }
 }

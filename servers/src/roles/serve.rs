@@ -67,7 +67,7 @@ async fn serve(config: Config, secrets: Secrets) -> Result<()> {
     let stop = CancellationToken::new();
     let open = Open::new(app.clone(), stop.clone()).await?;
     let calls = Grpc::new(app.clone(), open, config.grpc_max_recv_msg_size);
-    let rest = tokio::spawn(listen::serve_http1(rest, Rest::new(app), stop.clone()));
+    let rest = tokio::spawn(listen::serve_http1(rest, Rest::new(app, config.cors_origin.clone()), stop.clone()));
     let grpc = tokio::spawn(listen::serve_http2(grpc, calls, stop.clone()));
     stop_signal.await;
     tracing::info!("stopping: no new connections, requests in flight have {:?}", listen::DRAIN_DEADLINE);
