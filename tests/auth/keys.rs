@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use delta_tests::http::Request;
 use delta_tests::server::Server;
+use delta_tests::start::MASTER_KEY;
 use serde_json::{Value, json};
 
 use crate::support::{api_key, data, directory, problem, serve, server};
@@ -74,6 +75,24 @@ fn a_key_counts_after_a_crash_and_a_deleted_one_does_not_come_back() {
         assert_eq!((listed.as_array().unwrap().len(), &listed[0]["id"]), (1, &json!(kept.id)));
         server.kill();
     }
+}
+
+#[test]
+fn a_key_and_its_sessions_outlast_the_master_key_they_were_made_under() {
+    let directory = directory();
+    let first = serve(&directory).up();
+    let key = api_key(&first, json!({"name": "k", "permissions": ["read"]}));
+    let (session, ended) = (key.login(&first), key.login(&first));
+    first.anonymous().bearer(&ended).post("/api/logout", "").expect(200);
+    first.stop();
+    let previous = format!("main-key-v1={MASTER_KEY}");
+    let server = serve(&directory).variable("MASTER_KEY", "ab".repeat(32)).args(&["--previous-key", &previous]).up();
+    for credential in [&key.secret, &session, &key.login(&server)] {
+        server.anonymous().bearer(credential).get("/api/me").expect(200);
+    }
+    problem(&server.anonymous().bearer(&ended).get("/api/me"), 401, "unauthorized");
+    server.admin().delete(&format!("/api/keys/{}", key.id)).expect(200);
+    problem(&server.anonymous().bearer(&session).get("/api/me"), 401, "unauthorized");
 }
 
 #[test]

@@ -6,6 +6,8 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 use super::*;
+use crate::auth::Permission;
+use crate::builtin::api_keys::{ApiKeys, NewApiKey};
 use crate::builtin::memory::MemoryStorage;
 use crate::clock::ManualClock;
 use crate::conformance;
@@ -158,4 +160,30 @@ async fn a_damaged_record_withdraws_its_credential_and_no_other() {
     }
     assert!(again.key("k").await.unwrap().is_none() && again.keys().await.unwrap().is_empty());
     assert!(!again.is_ended("c").await.unwrap());
+}
+
+#[tokio::test]
+async fn keys_and_ended_sessions_have_limits_of_their_own() {
+    let (storage, clock) = (Arc::new(MemoryStorage::new()), ManualClock::new(Timestamp(1)));
+    let ledger = ledger(storage, &clock).await;
+    let wanted = NewApiKey { name: "k".into(), permissions: vec![Permission::Read], scopes: vec![], expires_in: None };
+    let made = ApiKeys::new(ledger.clone()).create(wanted).await.unwrap().key;
+    let of = |at: usize| {
+        let mut key = (*made).clone();
+        key.id = format!("id{at}");
+        Arc::new(key)
+    };
+    ledger.state_mut().keys.extend((1..API_KEYS_MAX - 1).map(|at| (format!("id{at}"), of(at))));
+    ledger.add((*of(0)).clone()).await.unwrap();
+    assert_eq!(ledger.add((*of(API_KEYS_MAX)).clone()).await.unwrap_err().code(), "too_many_keys");
+    assert!(ledger.remove("id0").await.unwrap());
+    ledger.add((*of(API_KEYS_MAX)).clone()).await.unwrap();
+
+    let ended = (1..ENDED_SESSIONS_MAX).map(|at| (format!("n{at}"), Timestamp(u64::MAX)));
+    ledger.state_mut().ended.extend(ended);
+    ledger.end("last", Timestamp(1_000_000)).await.unwrap();
+    assert_eq!(ledger.end("more", Timestamp(1_000_000)).await.unwrap_err().kind(), ErrorKind::Throttled);
+    // One that is over by itself makes room.
+    clock.advance(Duration::from_secs(1));
+    ledger.end("more", Timestamp(9_000_000)).await.unwrap();
 }
