@@ -3,6 +3,7 @@
 mod answers;
 mod drain;
 mod framing;
+mod http2;
 mod limits;
 mod slow;
 mod tls;

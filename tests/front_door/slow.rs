@@ -145,7 +145,7 @@ fn five_thousand_idle_connections_cost_less_than_a_hundred_megabytes() {
 #[test]
 fn a_body_that_drips_is_answered_408_and_writes_nothing() {
     let directory = directory();
-    let server = serve(&directory).arg("--body-deadline=500ms").up();
+    let server = serve(&directory).args(&["--body-deadline=500ms", "--request-deadline=1h"]).up();
     let mut stream = connect(server.address()).unwrap();
     let head = format!("PUT /entity/db/k HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {ADMIN_KEY}\r\n");
     stream.write_all(format!("{head}Content-Length: 2\r\n\r\n7").as_bytes()).unwrap();

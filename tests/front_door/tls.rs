@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use delta_tests::http::connect;
@@ -16,6 +17,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::support::{directory, serve};
+
+/// How often a server is asked again.
+const POLL: Duration = Duration::from_millis(50);
 
 /// A certificate for loopback, and its key, both as PEM.
 struct Pair {
@@ -79,6 +83,7 @@ fn wait_for(server: &Server, pair: &Pair) {
     let until = Instant::now() + Duration::from_secs(30);
     while get(server, pair) != Ok(200) {
         assert!(Instant::now() < until, "the certificate did not come: {}", server.output());
+        thread::sleep(POLL);
     }
 }
 
@@ -128,6 +133,7 @@ fn new_files_are_taken_and_broken_ones_are_not() {
     while !server.output().contains("the certificate in use stays") {
         assert!(Instant::now() < until, "{}", server.output());
         assert_eq!(get(&server, &second), Ok(200));
+        thread::sleep(POLL);
     }
     assert_eq!(get(&server, &second), Ok(200));
     let third = Pair::new();
@@ -147,6 +153,7 @@ fn a_hangup_has_the_files_read_at_once() {
     let until = Instant::now() + Duration::from_secs(30);
     while !server.output().contains("SIGHUP: new connections get this certificate") {
         assert!(Instant::now() < until, "{}", server.output());
+        thread::sleep(POLL);
     }
     assert_eq!(get(&server, &first), Ok(200));
 }

@@ -14,7 +14,6 @@ use delta_core::auth::unauthorized;
 use delta_core::{Error, Result};
 use futures::FutureExt;
 use http::{HeaderMap, Request, Response, StatusCode, header};
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::transport::server::TcpConnectInfo;
@@ -26,7 +25,7 @@ use crate::grpc::api::delta::v1::databases_server::{DatabasesServer, SERVICE_NAM
 use crate::grpc::api::delta::v1::entities_server::{EntitiesServer, SERVICE_NAME as ENTITIES};
 use crate::grpc::api::delta::v1::schemas_server::{SERVICE_NAME as SCHEMAS, SchemasServer};
 use crate::grpc::api::deltadb::main_worker_server::{MainWorkerServer, SERVICE_NAME as MAIN_WORKER};
-use crate::grpc::open::{OPEN_MESSAGE_BYTES_MAX, Open};
+use crate::grpc::open::Open;
 use crate::grpc::status::{deadline_exceeded, status};
 
 /// The services that need a credential.
@@ -35,8 +34,6 @@ pub(crate) const SERVICES: [&str; 4] = [ENTITIES, DATABASES, SCHEMAS, MAIN_WORKE
 const PUBLIC: [&str; 2] = ["/delta.v1.Schemas/List", "/delta.v1.Schemas/Get"];
 /// A call whose message has a field for the credential.
 const PROCESS: &str = "/deltadb.MainWorker/Process";
-/// How many calls may be in flight whose caller is known only once their message has been read.
-const NAMELESS_CALLS_MAX: usize = 64;
 /// The longest number of a deadline, in digits.
 const TIMEOUT_DIGITS_MAX: usize = 8;
 
@@ -50,9 +47,7 @@ struct Services {
     entities: EntitiesServer<Skin>,
     databases: DatabasesServer<Skin>,
     schemas: SchemasServer<Skin>,
-    public_schemas: SchemasServer<Skin>,
     main_worker: MainWorkerServer<Skin>,
-    nameless_calls: Semaphore,
     /// What needs no credential: health and reflection; and the answer for what there is not.
     open: Open,
 }
@@ -65,9 +60,7 @@ impl Grpc {
             entities: EntitiesServer::new(skin()).max_decoding_message_size(message_bytes_max),
             databases: DatabasesServer::new(skin()).max_decoding_message_size(message_bytes_max),
             schemas: SchemasServer::new(skin()).max_decoding_message_size(message_bytes_max),
-            public_schemas: SchemasServer::new(skin()).max_decoding_message_size(OPEN_MESSAGE_BYTES_MAX),
             main_worker: MainWorkerServer::new(skin()).max_decoding_message_size(message_bytes_max),
-            nameless_calls: Semaphore::new(NAMELESS_CALLS_MAX),
             open,
             message_bytes_max,
             app,
@@ -123,57 +116,48 @@ impl Services {
         let Some(service) = SERVICES.into_iter().find(|service| *service == named) else {
             return self.open.call(request).await;
         };
-        if PUBLIC.contains(&path) {
-            let answered = self.public_schemas.clone().call(request).await;
-            return in_our_words(answered, OPEN_MESSAGE_BYTES_MAX);
+        if !PUBLIC.contains(&path)
+            && let Err(error) = self.authenticate(&mut request).await
+        {
+            return status(&error).into_http();
         }
-        let _slot = match self.authenticate(&mut request).await {
-            Ok(slot) => slot,
-            Err(error) => return status(&error).into_http(),
-        };
         let answered = match service {
             ENTITIES => self.entities.clone().call(request).await,
             DATABASES => self.databases.clone().call(request).await,
             SCHEMAS => self.schemas.clone().call(request).await,
             _ => self.main_worker.clone().call(request).await,
         };
-        in_our_words(answered, self.message_bytes_max)
+        self.in_our_words(answered.unwrap_or_else(|never| match never {}))
     }
 
-    /// Finds out who is asking, and leaves it with the request. Where only the message says it, there is a slot for the
-    /// call or none: strangers' messages must not fill the memory.
-    async fn authenticate(&self, request: &mut Request<Body>) -> Result<Option<SemaphorePermit<'_>>> {
+    /// Finds out who is asking, and leaves it with the request.
+    async fn authenticate(&self, request: &mut Request<Body>) -> Result<()> {
         let Some(credential) = bearer(request.headers())? else {
-            if request.uri().path() != PROCESS {
-                return Err(missing_credential());
-            }
-            let message = "too many calls without the metadata authorization are in flight; send it, or repeat";
-            return self.nameless_calls.try_acquire().map(Some).map_err(|_| Error::unavailable(message));
+            return if request.uri().path() == PROCESS { Ok(()) } else { Err(missing_credential()) };
         };
         let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
         let who = self.app.authenticate(credential, self.app.client(peer, request.headers())).await?;
         request.extensions_mut().insert(who);
-        Ok(None)
+        Ok(())
     }
-}
 
-/// What tonic refused on its own, as an error of ours; handlers' statuses have details.
-fn in_our_words(answered: Result<Response<Body>, Infallible>, message_bytes_max: usize) -> Response<Body> {
-    let response = answered.unwrap_or_else(|never| match never {});
-    let headers = response.headers();
-    let code = headers.get(Status::GRPC_STATUS).map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()));
-    if code == Code::Ok || headers.contains_key(Status::GRPC_STATUS_DETAILS) {
-        return response;
+    /// What tonic refused on its own, as an error of ours; handlers' statuses have details.
+    fn in_our_words(&self, response: Response<Body>) -> Response<Body> {
+        let headers = response.headers();
+        let code = headers.get(Status::GRPC_STATUS).map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()));
+        if code == Code::Ok || headers.contains_key(Status::GRPC_STATUS_DETAILS) {
+            return response;
+        }
+        let error = match code {
+            Code::OutOfRange => Error::too_large(format!(
+                "the message is larger than {} bytes (grpc_max_recv_msg_size); send several smaller ones",
+                self.message_bytes_max
+            )),
+            Code::Internal => Error::invalid("bad_message", "the message is not what this method takes; see proto/"),
+            _ => return response,
+        };
+        status(&error).into_http()
     }
-    let error = match code {
-        Code::OutOfRange => Error::too_large(format!(
-            "the message is larger than the {message_bytes_max} bytes that this call takes (grpc_max_recv_msg_size where it \
-             holds documents); send several smaller ones"
-        )),
-        Code::Internal => Error::invalid("bad_message", "the message is not what this method takes; see proto/"),
-        _ => return response,
-    };
-    status(&error).into_http()
 }
 
 /// The bearer token of a call's metadata; `None` if there is no credential of any kind.

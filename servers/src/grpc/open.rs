@@ -24,8 +24,6 @@ use crate::app::App;
 use crate::grpc::api;
 use crate::grpc::call::SERVICES;
 
-/// The largest message of a call that needs no credential: it names something.
-pub(crate) const OPEN_MESSAGE_BYTES_MAX: usize = 8 << 10;
 /// How often the storage is asked.
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -47,10 +45,9 @@ impl Open {
                 .register_encoded_file_descriptor_set(api::DESCRIPTOR)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
-        let routes = Routes::new(health.max_decoding_message_size(OPEN_MESSAGE_BYTES_MAX))
-            .add_service(reflection().build_v1()?.max_decoding_message_size(OPEN_MESSAGE_BYTES_MAX))
-            .add_service(reflection().build_v1alpha()?.max_decoding_message_size(OPEN_MESSAGE_BYTES_MAX));
-        Ok(Self { routes: routes.prepare(), stop })
+        let routes = Routes::new(health).add_service(reflection().build_v1()?);
+        let routes = routes.add_service(reflection().build_v1alpha()?).prepare();
+        Ok(Self { routes, stop })
     }
 
     /// Answers a call; one of no service is `UNIMPLEMENTED`.

@@ -144,39 +144,105 @@ impl HttpBody for Answer {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::Arc;
 
+    use futures::future::BoxFuture;
+    use serde_json::Value;
+    use tokio::sync::Notify;
+    use tokio::task::JoinHandle;
     use tokio_util::sync::CancellationToken;
     use tonic::service::Routes;
     use tonic::transport::Endpoint;
     use tonic_health::pb::HealthCheckRequest;
     use tonic_health::pb::health_client::HealthClient;
 
+    use super::*;
     use crate::config::Config;
     use crate::listen::{Front, serve_http2};
 
-    /// A door with a health service behind it, and what stops it.
-    async fn open() -> (String, CancellationToken, tokio::task::JoinHandle<anyhow::Result<()>>) {
-        let front = Front::new(&Config::load(None, BTreeMap::new()).unwrap()).unwrap();
+    /// A door with a service behind it, and what stops it.
+    async fn open<S>(service: S, request_deadline: &str) -> (String, CancellationToken, JoinHandle<anyhow::Result<()>>)
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+    {
+        let flags = BTreeMap::from([("request_deadline".to_owned(), Value::from(request_deadline))]);
+        let front = Front::new(&Config::load(None, flags).unwrap()).unwrap();
         let door = front.bind("127.0.0.1:0".parse().unwrap(), "--grpc-addr").await.unwrap();
-        let address = door.url();
-        let (_, health) = tonic_health::server::health_reporter();
+        let url = door.url();
         let stop = CancellationToken::new();
-        let served = tokio::spawn(serve_http2(door, Routes::new(health), stop.clone()));
-        (address, stop, served)
+        (url, stop.clone(), tokio::spawn(serve_http2(door, service, stop)))
+    }
+
+    async fn client(url: &str) -> Result<HealthClient<tonic::transport::Channel>, tonic::transport::Error> {
+        Endpoint::from_shared(url.to_owned()).unwrap().connect().await.map(HealthClient::new)
+    }
+
+    fn request() -> HealthCheckRequest {
+        HealthCheckRequest { service: String::new() }
+    }
+
+    /// A service whose answer, a status of its own, waits for a sign.
+    #[derive(Debug, Clone, Default)]
+    struct Slow {
+        called: Arc<Notify>,
+        sign: Arc<Notify>,
+    }
+
+    impl Service<Request<Body>> for Slow {
+        type Response = Response<Body>;
+        type Error = Infallible;
+        type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+        fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _request: Request<Body>) -> Self::Future {
+            let slow = self.clone();
+            Box::pin(async move {
+                slow.called.notify_one();
+                slow.sign.notified().await;
+                Ok(Status::already_exists("the answer").into_http())
+            })
+        }
     }
 
     #[tokio::test]
-    async fn a_tonic_service_answers_calls_and_streams_and_drains() {
-        let (address, stop, served) = open().await;
-        let channel = Endpoint::from_shared(address.clone()).unwrap().connect().await.unwrap();
-        let mut client = HealthClient::new(channel);
-        let request = || HealthCheckRequest { service: String::new() };
+    async fn a_tonic_service_answers_calls_and_streams() {
+        let (_, health) = tonic_health::server::health_reporter();
+        let (url, stop, served) = open(Routes::new(health), "30s").await;
+        let mut client = client(&url).await.unwrap();
         assert_eq!(client.check(request()).await.unwrap().into_inner().status, 1);
         let mut watching = client.watch(request()).await.unwrap().into_inner();
         assert_eq!(watching.message().await.unwrap().unwrap().status, 1);
         drop(watching);
         stop.cancel();
         served.await.unwrap().unwrap();
-        assert!(Endpoint::from_shared(address).unwrap().connect().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_call_in_flight_is_answered_while_the_door_closes() {
+        let slow = Slow::default();
+        let (url, stop, served) = open(slow.clone(), "30s").await;
+        let mut calling = client(&url).await.unwrap();
+        let call = tokio::spawn(async move { calling.check(request()).await });
+        slow.called.notified().await;
+        stop.cancel();
+        while client(&url).await.is_ok() {}
+        slow.sign.notify_one();
+        assert_eq!(call.await.unwrap().unwrap_err().message(), "the answer");
+        served.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_call_that_takes_too_long_is_answered_so() {
+        let (url, _stop, _served) = open(Slow::default(), "250ms").await;
+        let status = client(&url).await.unwrap().check(request()).await.unwrap_err();
+        assert_eq!(status.code(), tonic::Code::DeadlineExceeded);
+        assert!(status.message().contains("request_deadline"), "{status}");
     }
 }

@@ -173,3 +173,45 @@ impl ResolvesServerCert for Resolver {
         Some(self.0.current.load_full())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::ServerName;
+    use rustls::{ClientConfig, RootCertStore};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_rustls::TlsConnector;
+
+    use super::*;
+
+    /// What a client and an acceptor of `h2` agree on if the client offers these protocols.
+    async fn agreed(offered: &[&[u8]]) -> std::io::Result<Option<Vec<u8>>> {
+        let directory = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let [cert, key] = ["cert.pem", "key.pem"].map(|name| directory.path().join(name));
+        fs::write(&cert, made.cert.pem()).unwrap();
+        fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        let tls = Tls::load(cert, key).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        let config = ClientConfig::builder_with_provider(tls.provider.clone());
+        let config = config.with_safe_default_protocol_versions().unwrap();
+        let mut config = config.with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = offered.iter().map(|protocol| protocol.to_vec()).collect();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let acceptor = tls.acceptor(b"h2").unwrap();
+        let accepted = tokio::spawn(async move { acceptor.accept(listener.accept().await.unwrap().0).await });
+        let stream = TcpStream::connect(address).await.unwrap();
+        let connector = TlsConnector::from(Arc::new(config));
+        let connected = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await?;
+        drop(accepted.await.unwrap()?);
+        Ok(connected.get_ref().1.alpn_protocol().map(<[u8]>::to_vec))
+    }
+
+    #[tokio::test]
+    async fn a_door_speaks_its_own_protocol_only() {
+        assert_eq!(agreed(&[b"http/1.1", b"h2"]).await.unwrap().as_deref(), Some(&b"h2"[..]));
+        assert_eq!(agreed(&[]).await.unwrap(), None);
+        assert!(agreed(&[b"http/1.1"]).await.is_err());
+    }
+}
