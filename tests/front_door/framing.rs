@@ -39,6 +39,11 @@ fn a_request_that_can_be_read_in_two_ways_is_refused() {
         "GET /health HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
         "GET /health HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
         "GET /health HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
+        "GET /health HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "GET /health HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+        "GET /health HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "GET /health HTTP/1.1\r\n\r\n",
+        "GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
         "GET /health HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "GET /health HTTP/1.1\r\nHost: a\r\nContent-Length : 1\r\n\r\na",
         "GET /health HTTP/1.1\r\nHost: a\r\n Content-Length: 1\r\n\r\na",
@@ -124,6 +129,14 @@ fn what_is_no_http_1_is_told_or_hung_up_on() {
         assert_eq!(statuses(&answers), [400], "{answers}");
     }
     assert_eq!(exchange(server.address(), b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), "");
+}
+
+/// RFC 9112, section 2.2, allows it; what counts is that it is a line's end everywhere.
+#[test]
+fn a_line_may_end_without_a_carriage_return() {
+    let (_directory, server) = server();
+    let requests = "GET /health HTTP/1.1\nHost: a\n\nGET /nothing HTTP/1.1\nHost: a\nConnection: close\n\n";
+    assert_eq!(statuses(&exchange(server.address(), requests.as_bytes())), [200, 404]);
 }
 
 #[test]

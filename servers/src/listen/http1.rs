@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderValue, header};
+use http::{HeaderValue, Version, header};
 use http_body_util::combinators::BoxBody;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
@@ -75,16 +75,30 @@ impl<E: Endpoint<Output = poem::Response> + 'static> Http1<E> {
             let (parts, body) = request.into_parts();
             let is_read = parts.method.is_safe();
             let body = received(body, &seen);
+            let refused = is_ambiguous(&parts).then(refusal::ambiguous);
             let parts = (parts, local.clone(), remote.clone(), scheme.clone()).into();
             let (endpoint, seen) = (endpoint.clone(), seen.clone());
             // hyper would keep room for it on every connection, used or not.
             Box::pin(async move {
-                let answer = endpoint.get_response(poem::Request::from_parts(parts, body));
-                let response = in_time(answer, &seen, is_read).await;
+                let response = match refused {
+                    Some(refused) => refused,
+                    None => {
+                        let answer = endpoint.get_response(poem::Request::from_parts(parts, body));
+                        in_time(answer, &seen, is_read).await
+                    }
+                };
                 Ok::<_, Infallible>(answered(response, seen))
             })
         })
     }
+}
+
+/// Whether somebody else could read the request in another way than hyper does (RFC 9112, sections 3.2 and 6.1).
+fn is_ambiguous(parts: &http::request::Parts) -> bool {
+    let hosts = parts.headers.get_all(header::HOST).iter().count();
+    let mut codings = parts.headers.get_all(header::TRANSFER_ENCODING).iter();
+    let chunked = codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    hosts > 1 || (hosts == 0 && parts.version == Version::HTTP_11) || !chunked || codings.next().is_some()
 }
 
 /// The body of a request, counted as it comes.

@@ -2,10 +2,17 @@
 
 use bytes::Bytes;
 use delta_core::{Error, ErrorKind};
-use http::StatusCode;
+use http::{StatusCode, header};
 use poem::{IntoResponse, Response};
 
 use crate::rest::problem::Problem;
+
+/// The request could be read in two ways; it is the last of its connection.
+pub(crate) fn ambiguous() -> Response {
+    let detail = "a request has one Host, and no Transfer-Encoding but chunked, once; check how it is framed";
+    let problem = Problem::http(StatusCode::BAD_REQUEST, "The request is not valid", "bad_request", detail);
+    problem.into_response().with_header(header::CONNECTION, "close").into_response()
+}
 
 /// The body did not come in time.
 pub(crate) fn slow_body() -> Response {
