@@ -185,17 +185,20 @@ impl From<Problem> for poem::Error {
     }
 }
 
-/// Every status that a route of ours may refuse with.
-const STATUSES: [(u16, &str); 11] = [
+/// Every status that a route of ours may refuse with, and the server before a route is found.
+const STATUSES: [(u16, &str); 14] = [
     (400, "The request is not valid, or the document does not match its schema."),
     (401, "A valid credential is needed."),
     (403, "The credential does not allow this."),
     (404, "There is nothing here."),
+    (408, "The request took longer than it may."),
     (409, "Somebody else changed this at the same time."),
     (412, "The stated condition does not hold."),
     (413, "A limit was passed."),
+    (414, "The address is longer than it may be."),
     (415, "The body has a type that is not read here."),
     (429, "Too many wrong credentials came from this address."),
+    (431, "The headers are larger than they may be."),
     (500, "The server failed; its log has more under the instance."),
     (503, "This cannot be done now, or whether a write happened is not known: `error` says which."),
 ];
