@@ -116,7 +116,8 @@ proptest! {
         let ours = apply(&Patch::Operations(document(&operations)), &document(&target));
         let mut theirs = target.clone();
         let patch: Theirs = serde_json::from_value(operations).unwrap();
-        match (ours, json_patch::patch(&mut theirs, &patch)) {
+        // Without undoing what was done before a failure: the other one panics where it cannot.
+        match (ours, json_patch::patch_unsafe(&mut theirs, &patch)) {
             (Ok(ours), Ok(())) => prop_assert_eq!(ours.to_value().unwrap(), theirs),
             (Err(_), Err(_)) => {}
             // Only the other one takes away or moves the whole document.
