@@ -53,7 +53,8 @@ fn fuzz(home: &Path, server: &Server, token: &str, directory: &Path) -> (Finishe
     ];
     let finished = run(&line.collect::<Vec<_>>(), &variables);
     let report = fs::read_to_string(&report).unwrap_or_else(|error| panic!("no report ({error}): {finished:?}"));
-    (finished, serde_json::from_str(&report).unwrap())
+    let report = serde_json::from_str(&report).unwrap_or_else(|error| panic!("no report ({error}): {finished:?}"));
+    (finished, report)
 }
 
 /// Every operation was tried in every phase but the one for examples, of which the document has none; nothing failed.
