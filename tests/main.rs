@@ -7,6 +7,7 @@ mod at_rest;
 #[cfg(test)]
 mod auth;
 #[cfg(test)]
+mod browser;
 mod cli;
 #[cfg(test)]
 mod concurrency;
