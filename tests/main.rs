@@ -8,6 +8,7 @@ mod at_rest;
 mod auth;
 #[cfg(test)]
 mod browser;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod concurrency;
