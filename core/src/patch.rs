@@ -21,6 +21,9 @@ pub const JSON_PATCH: &str = "application/json-patch+json";
 /// How often each byte of the largest result may be read, on average: twice at every level of the deepest document.
 const WORK_PER_BYTE: usize = 2 * DEPTH_MAX;
 
+/// How much deeper than its values a JSON Patch nests: a list of operations.
+pub const OPERATIONS_DEPTH: usize = 2;
+
 /// What a patch may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PatchLimits {

@@ -209,7 +209,8 @@ impl Config {
             key_index_bytes_max: self.key_index_bytes,
             batch_entities_max: self.batch_entities_max,
             patch: PatchLimits {
-                bytes_max: self.rest_max_body_size,
+                // What fits through one of the ports can be patched through both.
+                bytes_max: self.rest_max_body_size.max(self.grpc_max_recv_msg_size),
                 depth_max: self.document_depth_max,
                 ..PatchLimits::default()
             },

@@ -6,7 +6,7 @@ use delta_core::clock::Timestamp;
 use delta_core::document::Document;
 use delta_core::entities::{self, ETag, ListQuery, PAGE_KEYS_MAX, PutOptions};
 use delta_core::name::{DatabaseName, EntityId, EntityKey};
-use delta_core::patch::Patch;
+use delta_core::patch::{OPERATIONS_DEPTH, Patch};
 use delta_core::pointer::Pointer;
 use delta_core::{Error, Result};
 use tonic::{Request, Response, Status};
@@ -108,7 +108,10 @@ impl Skin {
         let options = options(&asked.schema_id, asked.precondition)?;
         let patch = match asked.patch {
             Some(PatchKind::Merge(bytes)) => Patch::Merge(self.document(&bytes)?),
-            Some(PatchKind::Operations(bytes)) => Patch::Operations(self.document(&bytes)?),
+            Some(PatchKind::Operations(bytes)) => {
+                let depth_max = self.0.document_depth_max + OPERATIONS_DEPTH;
+                Patch::Operations(Document::parse(&bytes, depth_max)?)
+            }
             None => return Err(Error::invalid("bad_patch", "the request has no patch; set merge or operations")),
         };
         Ok(written(&self.0.entities.patch(&who, &id, &patch, &options).await?))

@@ -1,7 +1,7 @@
 //! Patches: a body whose type says how it changes a document.
 
 use delta_core::document::Document;
-use delta_core::patch::{JSON_PATCH, MERGE_PATCH, Patch};
+use delta_core::patch::{JSON_PATCH, MERGE_PATCH, OPERATIONS_DEPTH, Patch};
 use delta_core::pointer::Pointer;
 use poem::{Request, RequestBody, Result};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchemaRef, Registry};
@@ -49,15 +49,18 @@ pub(crate) struct PatchBody(JsonBody<AnyJson>);
 impl PatchBody {
     /// Reads the patch; its type must be one of the two.
     pub(crate) async fn read(self, depth_max: usize) -> std::result::Result<Patch, Problem> {
-        let (kind, bytes) = self.0.read_as(kind).await?;
-        Ok(kind(Document::parse(&bytes, depth_max)?))
+        let ((kind, around), bytes) = self.0.read_as(kind).await?;
+        Ok(kind(Document::parse(&bytes, depth_max + around)?))
     }
 }
 
-fn kind(content_type: Option<&str>) -> std::result::Result<fn(Document) -> Patch, Problem> {
+/// What a type makes of a body, and how deep a value lies in it.
+type Kind = (fn(Document) -> Patch, usize);
+
+fn kind(content_type: Option<&str>) -> std::result::Result<Kind, Problem> {
     match essence(content_type).as_str() {
-        MERGE_PATCH => Ok(Patch::Merge),
-        JSON_PATCH => Ok(Patch::Operations),
+        MERGE_PATCH => Ok((Patch::Merge, 0)),
+        JSON_PATCH => Ok((Patch::Operations, OPERATIONS_DEPTH)),
         other => {
             Err(unsupported(&format!("a patch of type {other:?} is not read here; send {MERGE_PATCH} or {JSON_PATCH}")))
         }
