@@ -1,7 +1,7 @@
 //! Schemathesis sends what the OpenAPI document allows and what it forbids, and finds nothing.
 //!
-//! `DELTADB_SCHEMATHESIS_EXAMPLES` says how many requests an operation gets at most in the phase that fuzzes, and
-//! `DELTADB_SCHEMATHESIS_SEED` which ones. Checks and accepted answers stand in `tools/schemathesis`.
+//! `DELTA_TESTS_SCHEMATHESIS_EXAMPLES` says how many requests an operation gets at most in the phase that fuzzes, and
+//! `DELTA_TESTS_SCHEMATHESIS_SEED` which ones. Checks and accepted answers stand in `tools/schemathesis`.
 
 use std::ffi::OsString;
 use std::fs;
@@ -33,8 +33,8 @@ fn installed() -> Result<PathBuf, String> {
 /// Runs it with a credential, in the directory of its configuration: what it printed, and its report.
 fn fuzz(home: &Path, server: &Server, token: &str, directory: &Path) -> (Finished, Value) {
     let report = directory.join("report.json");
-    let examples = number("DELTADB_SCHEMATHESIS_EXAMPLES", 100);
-    let seed = number("DELTADB_SCHEMATHESIS_SEED", 1);
+    let examples = number("DELTA_TESTS_SCHEMATHESIS_EXAMPLES", 100);
+    let seed = number("DELTA_TESTS_SCHEMATHESIS_SEED", 1);
     let arguments = [
         format!("--config-file={}", tool().join("schemathesis.toml").display()),
         "run".into(),

@@ -24,7 +24,7 @@ const REQUESTS: &str = "requests==2.32.5";
 
 /// A document by its number.
 fn document(number: &str) -> Option<String> {
-    let directory = std::env::var_os("DELTADB_SEEDS_DIR").map(PathBuf::from)?;
+    let directory = std::env::var_os("DELTA_TESTS_SEEDS_DIR").map(PathBuf::from)?;
     let entries = fs::read_dir(directory).ok()?.flatten().map(|entry| entry.path());
     let named = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(number));
     fs::read_to_string(entries.into_iter().find(named)?).ok()
@@ -128,7 +128,7 @@ fn is_conversation(stored: &[(String, String)], count: usize, code: &str) {
 /// The Python client of a document: what it prints last is what it stored, and a restart keeps it.
 fn python_client(number: &str, start: fn(&tempfile::TempDir) -> Start, credential: fn(&tempfile::TempDir) -> String) {
     let Some(document) = document(number) else {
-        return skipped("DELTADB_SEEDS_DIR names no directory with the documents");
+        return skipped("DELTA_TESTS_SEEDS_DIR names no directory with the documents");
     };
     let Some(python) = python() else { return skipped("there is no python3 with requests") };
     let place = match Place::find() {
@@ -159,7 +159,7 @@ fn python_client(number: &str, start: fn(&tempfile::TempDir) -> Start, credentia
 /// The shell client of a document.
 fn shell_client(number: &str, start: fn(&tempfile::TempDir) -> Start, credential: fn(&tempfile::TempDir) -> String) {
     let Some(document) = document(number) else {
-        return skipped("DELTADB_SEEDS_DIR names no directory with the documents");
+        return skipped("DELTA_TESTS_SEEDS_DIR names no directory with the documents");
     };
     if !["bash", "curl", "jq"].into_iter().all(has) {
         return skipped("this needs bash, curl and jq");

@@ -199,14 +199,14 @@ impl Body for Answer {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::time::Duration;
 
-    use serde_json::Value;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
     use tokio_util::sync::CancellationToken;
 
     use crate::config::Config;
+    use crate::duration::ConfigDuration;
     use crate::listen::{Front, serve_http1};
 
     /// An endpoint that never answers.
@@ -217,8 +217,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_that_is_not_answered_in_time_is_told_what_that_means() {
-        let flags = BTreeMap::from([("request_deadline".to_owned(), Value::from("250ms"))]);
-        let front = Front::new(&Config::load(None, flags).unwrap()).unwrap();
+        let request_deadline = ConfigDuration(Duration::from_millis(250));
+        let front = Front::new(&Config { request_deadline, ..Config::default() }).unwrap();
         let door = front.bind("127.0.0.1:0".parse().unwrap(), "--rest-addr").await.unwrap();
         let address = door.local;
         tokio::spawn(serve_http1(door, never, CancellationToken::new()));

@@ -143,11 +143,10 @@ impl HttpBody for Answer {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::sync::Arc;
+    use std::time::Duration;
 
     use futures::future::BoxFuture;
-    use serde_json::Value;
     use tokio::sync::Notify;
     use tokio::task::JoinHandle;
     use tokio_util::sync::CancellationToken;
@@ -158,10 +157,14 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
+    use crate::duration::ConfigDuration;
     use crate::listen::{Front, serve_http2};
 
     /// A door with a service behind it, and what stops it.
-    async fn open<S>(service: S, request_deadline: &str) -> (String, CancellationToken, JoinHandle<anyhow::Result<()>>)
+    async fn open<S>(
+        service: S,
+        request_deadline: Duration,
+    ) -> (String, CancellationToken, JoinHandle<anyhow::Result<()>>)
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
             + Clone
@@ -169,8 +172,8 @@ mod tests {
             + Sync
             + 'static,
     {
-        let flags = BTreeMap::from([("request_deadline".to_owned(), Value::from(request_deadline))]);
-        let front = Front::new(&Config::load(None, flags).unwrap()).unwrap();
+        let request_deadline = ConfigDuration(request_deadline);
+        let front = Front::new(&Config { request_deadline, ..Config::default() }).unwrap();
         let door = front.bind("127.0.0.1:0".parse().unwrap(), "--grpc-addr").await.unwrap();
         let url = door.url();
         let stop = CancellationToken::new();
@@ -214,7 +217,7 @@ mod tests {
     #[tokio::test]
     async fn a_tonic_service_answers_calls_and_streams() {
         let (_, health) = tonic_health::server::health_reporter();
-        let (url, stop, served) = open(Routes::new(health), "30s").await;
+        let (url, stop, served) = open(Routes::new(health), Duration::from_secs(30)).await;
         let mut client = client(&url).await.unwrap();
         assert_eq!(client.check(request()).await.unwrap().into_inner().status, 1);
         let mut watching = client.watch(request()).await.unwrap().into_inner();
@@ -227,7 +230,7 @@ mod tests {
     #[tokio::test]
     async fn a_call_in_flight_is_answered_while_the_door_closes() {
         let slow = Slow::default();
-        let (url, stop, served) = open(slow.clone(), "30s").await;
+        let (url, stop, served) = open(slow.clone(), Duration::from_secs(30)).await;
         let mut calling = client(&url).await.unwrap();
         let call = tokio::spawn(async move { calling.check(request()).await });
         slow.called.notified().await;
@@ -240,7 +243,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_that_takes_too_long_is_answered_so() {
-        let (url, _stop, _served) = open(Slow::default(), "250ms").await;
+        let (url, _stop, _served) = open(Slow::default(), Duration::from_millis(250)).await;
         let status = client(&url).await.unwrap().check(request()).await.unwrap_err();
         assert_eq!(status.code(), tonic::Code::DeadlineExceeded);
         assert!(status.message().contains("request_deadline"), "{status}");
