@@ -23,7 +23,7 @@ pub const KEY_INDEX_BYTES_MAX: usize = 256 << 20;
 /// What one key costs beside its text.
 const KEY_OVERHEAD_BYTES: usize = 64;
 /// How many names are opened in one go while an index is built.
-const NAMES_AT_ONCE: usize = 4096;
+const NAMES_AT_ONCE: usize = 1024;
 /// How many such chunks are opened at the same time.
 const CHUNKS_AT_ONCE: usize = 4;
 /// How many times a listing builds an index that writes of unknown outcome keep dropping.
@@ -131,8 +131,7 @@ impl KeyIndex {
     /// Reads every name of a group and keeps its index, unless a write of unknown outcome came in between.
     async fn build(&self, group: &Group) -> Result<()> {
         let announced = Announced::new(self, group);
-        // Keys are sorted once, at the end: that is several times faster than a million insertions in no order.
-        let mut found: HashMap<DatabaseName, Vec<(Box<str>, u64)>> = HashMap::new();
+        let mut databases = Databases::new();
         let living = self.storage.list(Space::Entities, group).try_filter(|listed| {
             let is_tombstone = listed.size_bytes % 8 == 4;
             future::ready(!is_tombstone)
@@ -142,18 +141,9 @@ impl KeyIndex {
         let mut opened = opened.try_buffered(CHUNKS_AT_ONCE);
         while let Some(chunk) = opened.try_next().await? {
             for (id, size_bytes) in chunk {
-                let key = (id.key.as_str().into(), size_bytes);
-                match found.get_mut(&id.database) {
-                    Some(keys) => keys.push(key),
-                    None => _ = found.insert(id.database, vec![key]),
-                }
+                apply(&mut databases, &id, Some(size_bytes));
             }
         }
-        let sorted = found.into_iter().map(|(database, mut keys)| {
-            keys.sort_unstable();
-            (database, BTreeMap::from_iter(keys))
-        });
-        let mut databases: Databases = sorted.collect();
         let mut state = self.state();
         // The replay and the finished index are one step under the lock, so that no write falls between them.
         let Some(Some(changes)) = state.building.remove(group) else { return Ok(()) };

@@ -83,7 +83,8 @@ impl<E: Endpoint<Output = poem::Response> + 'static> Http1<E> {
                 let response = match refused {
                     Some(refused) => refused,
                     None => {
-                        let answer = endpoint.get_response(poem::Request::from_parts(parts, body));
+                        // Pinned here: moving so large a future would cost more than serving some requests.
+                        let answer = pin!(endpoint.get_response(poem::Request::from_parts(parts, body)));
                         in_time(answer, &seen, is_read).await
                     }
                 };
@@ -114,8 +115,11 @@ fn received(body: Incoming, activity: &Arc<Activity>) -> poem::Body {
 /// Waits for an answer until the watchdog says that it is too late.
 ///
 /// The handler ends then; a write that it has begun does not, because core runs it in a task of its own.
-async fn in_time(answer: impl Future<Output = poem::Response>, activity: &Activity, is_read: bool) -> poem::Response {
-    let mut answer = pin!(answer);
+async fn in_time(
+    mut answer: Pin<&mut impl Future<Output = poem::Response>>,
+    activity: &Activity,
+    is_read: bool,
+) -> poem::Response {
     poll_fn(|cx| match answer.as_mut().poll(cx) {
         // The order wakes the connection's task, and that polls this.
         Poll::Pending if activity.is_overdue() => Poll::Ready(match activity.phase() {

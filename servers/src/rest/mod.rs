@@ -122,11 +122,15 @@ impl Endpoint for Rest {
     type Output = Response;
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
-        let Some(origin) = self.origins.allowed(&request) else { return Ok(self.answer(request).await) };
-        match Origins::preflight(&request, &origin) {
-            Some(answer) => Ok(answer),
-            None => Ok(Origins::mark(self.answer(request).await, &origin)),
+        let origin = self.origins.allowed(&request);
+        if let Some(preflight) = origin.as_ref().and_then(|origin| Origins::preflight(&request, origin)) {
+            return Ok(preflight);
         }
+        let answer = self.answer(request).await;
+        Ok(match origin {
+            Some(origin) => Origins::mark(answer, &origin),
+            None => answer,
+        })
     }
 }
 
