@@ -24,6 +24,8 @@ pub const KEY_INDEX_BYTES_MAX: usize = 256 << 20;
 const KEY_OVERHEAD_BYTES: usize = 64;
 /// How many names are opened in one go while an index is built.
 const NAMES_AT_ONCE: usize = 1024;
+/// How many keys are sorted before they are inserted.
+const RUN_NAMES: usize = 65_536;
 /// How many such chunks are opened at the same time.
 const CHUNKS_AT_ONCE: usize = 4;
 /// How many times a listing builds an index that writes of unknown outcome keep dropping.
@@ -132,6 +134,7 @@ impl KeyIndex {
     async fn build(&self, group: &Group) -> Result<()> {
         let announced = Announced::new(self, group);
         let mut databases = Databases::new();
+        let mut run = Vec::new();
         let living = self.storage.list(Space::Entities, group).try_filter(|listed| {
             let is_tombstone = listed.size_bytes % 8 == 4;
             future::ready(!is_tombstone)
@@ -140,10 +143,12 @@ impl KeyIndex {
             living.try_chunks(NAMES_AT_ONCE).map_err(|stopped| stopped.1).map_ok(|names| self.open(group, names));
         let mut opened = opened.try_buffered(CHUNKS_AT_ONCE);
         while let Some(chunk) = opened.try_next().await? {
-            for (id, size_bytes) in chunk {
-                apply(&mut databases, &id, Some(size_bytes));
+            run.extend(chunk);
+            if run.len() >= RUN_NAMES {
+                insert(&mut databases, &mut run);
             }
         }
+        insert(&mut databases, &mut run);
         let mut state = self.state();
         // The replay and the finished index are one step under the lock, so that no write falls between them.
         let Some(Some(changes)) = state.building.remove(group) else { return Ok(()) };
@@ -229,6 +234,14 @@ impl<'a> Announced<'a> {
 impl Drop for Announced<'_> {
     fn drop(&mut self) {
         self.index.state().building.remove(&self.group);
+    }
+}
+
+/// Inserts keys in their order, which walks through the maps instead of jumping about in them.
+fn insert(databases: &mut Databases, run: &mut Vec<(EntityId, u64)>) {
+    run.sort_unstable_by(|(a, _), (b, _)| a.key.as_str().cmp(b.key.as_str()));
+    for (id, size_bytes) in run.drain(..) {
+        apply(databases, &id, Some(size_bytes));
     }
 }
 
