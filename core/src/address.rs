@@ -188,6 +188,12 @@ pub fn superblock_name(generation: u64) -> ObjectName {
     ObjectName { space: Space::Store, group: Group::none(), name, sealed: false }
 }
 
+/// The database of an entity that lies under a plain name; `None` where the name does not tell.
+pub(crate) fn plain_database(name: &ObjectName) -> Option<String> {
+    let is_plain = name.space == Space::Entities && !name.sealed;
+    unescape(name.group.as_str(), true).filter(|_| is_plain)
+}
+
 /// An id from text that was sealed: what this product wrote parses, except its own reserved databases.
 fn entity_id(database: &str, key: &str) -> Result<EntityId> {
     let parsed = match database.strip_prefix('/') {

@@ -6,6 +6,7 @@
 //! after the whole object was opened.
 
 mod header;
+mod sidecar;
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::keys::fill_random;
 use crate::name::{EntityId, SchemaId, WriterId};
 
 use header::Header;
+pub use sidecar::sidecar;
 
 const MAGIC: &[u8; 4] = b"DDB1";
 const FORMAT: u8 = 1;

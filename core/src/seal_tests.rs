@@ -257,3 +257,52 @@ fn sealing_twice_shares_nothing() {
     assert_ne!(a.bytes()[body..body + 32], b.bytes()[body..body + 32]);
     assert_ne!(a.bytes()[body + 32..], b.bytes()[body + 32..]);
 }
+
+#[test]
+fn a_sidecar_says_what_the_header_says_and_no_more() {
+    let vectors = vectors();
+    let sealed_names = sealer(&vectors).names().clone();
+    let plain_names = Names::new(vectors.store, &vectors.name_key, NameMode::Plain).unwrap();
+    for v in &vectors.all {
+        let render = |names: &Names, image: &[u8]| sidecar(&names.entity(&v.id).object, image);
+        let Some(rendered) = render(&sealed_names, &v.image) else {
+            assert!(v.meta.tombstone, "{}", v.title);
+            continue;
+        };
+        let json: Value = serde_json::from_slice(&rendered).unwrap();
+        let tag = v.image.len() - 20..v.image.len() - 4;
+        let mut wanted = serde_json::json!({
+            "key_id": "main-key-v1",
+            "alg": "AES-GCM",
+            "iv": data_encoding::BASE64.encode(&v.nonce[20..]),
+            "tag": data_encoding::BASE64.encode(&v.image[tag]),
+            "version": v.meta.version,
+            "writer_id": v.writer.as_str(),
+            "created_at": v.meta.created.to_string(),
+            "updated_at": v.meta.updated.to_string(),
+            "size": v.image.len(),
+            "etag": v.meta.etag().to_text(),
+        });
+        if let Some((schema, version)) = &v.meta.schema {
+            wanted["schema_id"] = schema.as_str().into();
+            wanted["schema_version"] = (*version).into();
+        }
+        assert_eq!(json, wanted, "{}", v.title);
+        wanted["database"] = v.id.database.as_str().into();
+        let plain: Value = serde_json::from_slice(&render(&plain_names, &v.image).unwrap()).unwrap();
+        assert_eq!(plain, wanted, "{}", v.title);
+    }
+}
+
+#[test]
+fn what_is_no_object_has_no_sidecar() {
+    let vectors = vectors();
+    let v = &vectors.all[0];
+    let name = sealer(&vectors).names().entity(&v.id).object;
+    assert!(sidecar(&name, &v.image).is_some());
+    assert!(sidecar(&name, &v.image[1..]).is_none());
+    assert!(sidecar(&name, b"{}").is_none());
+    let records = sealer(&vectors).names().internal(crate::storage::Space::Databases, &v.id.key).1;
+    let json = String::from_utf8(sidecar(&records.object, &v.image).unwrap()).unwrap();
+    assert!(!json.contains("database"), "{json}");
+}

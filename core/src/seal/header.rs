@@ -19,6 +19,7 @@ pub(super) struct Header<'a> {
     pub(super) write_id: [u8; 16],
     pub(super) nonce: &'a [u8],
     pub(super) key_id: &'a str,
+    pub(super) writer_id: &'a str,
     pub(super) schema_id: &'a str,
     pub(super) sealed_name: &'a [u8],
 }
@@ -60,7 +61,7 @@ impl<'a> Header<'a> {
         let write_id = array(&mut rest)?;
         let nonce = take(&mut rest, 32)?;
         let key_id = text(take(&mut rest, key.into())?)?;
-        text(take(&mut rest, writer.into())?)?;
+        let writer_id = text(take(&mut rest, writer.into())?)?;
         let schema_id = text(take(&mut rest, schema.into())?)?;
         let sealed_name = take(&mut rest, u16::from_le_bytes([n0, n1]).into())?;
         if take(&mut rest, padding.into())?.iter().any(|&byte| byte != 0) {
@@ -82,6 +83,7 @@ impl<'a> Header<'a> {
             write_id,
             nonce,
             key_id,
+            writer_id,
             schema_id,
             sealed_name,
         })
