@@ -4,22 +4,25 @@
 //! names schema and version. The surprise: the current text decides, so a text put there by hand becomes a version when
 //! it is first used.
 
+mod texts;
+
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures::TryStreamExt;
 use lru::LruCache;
 
 use crate::address::schema_name;
 use crate::auth::Principal;
 use crate::databases::Settings;
-use crate::document::{DEPTH_MAX_CEILING, Document};
+use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result, Violation};
 use crate::name::{DatabaseName, EntityKey, SchemaId};
-use crate::storage::{Expect, Group, Object, Public, Revision, Space, Storage};
+use crate::storage::{Expect, Object, Public, Revision, Storage};
 use crate::validator::{CompiledSchema, VIOLATIONS_MAX, Validator};
+
+use texts::{Patience, Text, is_broken};
 
 /// How many compiled schemas are kept.
 const COMPILED_MAX: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
@@ -79,11 +82,13 @@ impl Applicable {
     }
 }
 
+/// Every schema that one was compiled from, in the state that was current; `None` for what did not exist.
+type Parts = Vec<(SchemaId, Option<Revision>)>;
+
 #[derive(Debug, Clone)]
 struct Compiled {
     schema: Arc<dyn CompiledSchema>,
-    /// Every schema it was compiled from, itself included, at the version that was current.
-    parts: Vec<(SchemaId, Option<u32>)>,
+    parts: Parts,
 }
 
 /// The schemas of a store.
@@ -174,14 +179,21 @@ impl Schemas {
     /// nothing. Needs the right to write schemas.
     pub async fn put(&self, who: &Principal, id: &SchemaId, source: Document) -> Result<Arc<Schema>> {
         who.require_schema_write()?;
-        self.compile(id, &source).await?;
+        let mut patience = Patience::default();
+        while let Err(error) = self.compile(id, &source).await {
+            if !patience.lasts(&error).await {
+                return Err(error);
+            }
+        }
         let _turn = self.writing.lock().await;
         for _ in 0..ATTEMPTS_MAX {
-            let current = self.load(id).await?;
-            if let Some(current) = current.as_ref().filter(|current| current.source == source) {
-                return Ok(current.clone());
+            // Before the text is looked at, so that whoever changes it in between makes this write a conflict.
+            let expect = self.expected(id).await?;
+            match self.load(id).await {
+                Ok(Some(current)) if current.source == source => return Ok(current),
+                Err(error) if !is_broken(&error) => return Err(error),
+                _ => {}
             }
-            let expect = current.map_or(Expect::Absent, |schema| Expect::Revision(schema.revision.clone()));
             let version = self.add_version(id, &source).await?;
             match self.storage.put(&schema_name(id, None), &public(&source), &expect).await {
                 Ok(revision) => return Ok(self.know(id, Schema { version, source, revision })),
@@ -197,8 +209,10 @@ impl Schemas {
         who.require_schema_write()?;
         let _turn = self.writing.lock().await;
         for _ in 0..ATTEMPTS_MAX {
-            let current = self.load(id).await?.ok_or_else(|| no_schema(id))?;
-            let expect = Expect::Revision(current.revision.clone());
+            let expect = self.expected(id).await?;
+            if expect == Expect::Absent {
+                return Err(no_schema(id));
+            }
             match self.storage.delete(&schema_name(id, None), &expect).await {
                 Ok(()) => {
                     self.known().put(id.clone(), None);
@@ -210,115 +224,52 @@ impl Schemas {
         Err(Error::conflict(format!("schema {id} changed too often meanwhile; try again")))
     }
 
+    /// What a change of the current text demands to find: whatever is there now, of use or not.
+    async fn expected(&self, id: &SchemaId) -> Result<Expect> {
+        let stored = self.storage.get(&schema_name(id, None)).await?;
+        Ok(stored.map_or(Expect::Absent, |stored| Expect::Revision(stored.revision)))
+    }
+
     /// After a failed write nothing is known; only a conflict may be tried again.
     fn failed(&self, id: &SchemaId, error: Error) -> Result<()> {
         self.known().pop(id);
         if error.kind() == ErrorKind::Conflict { Ok(()) } else { Err(error) }
     }
 
-    /// The current text, from memory where this process owns the store.
-    async fn current(&self, id: &SchemaId) -> Result<Option<Arc<Schema>>> {
-        if self.storage.capabilities().shared {
-            return self.load(id).await;
-        }
-        if let Some(known) = self.known().get(id) {
-            return Ok(known.clone());
-        }
-        // What is read here must not replace what a writer learns meanwhile.
-        let _turn = self.writing.lock().await;
-        self.load(id).await
-    }
-
-    /// Looks at the storage unless memory can be trusted; where this process owns the store, only for the holder of the turn.
-    async fn load(&self, id: &SchemaId) -> Result<Option<Arc<Schema>>> {
-        let remembered = self.known().get(id).cloned();
-        if let (Some(known), false) = (&remembered, self.storage.capabilities().shared) {
-            return Ok(known.clone());
-        }
-        let Some(stored) = self.storage.get(&schema_name(id, None)).await? else {
-            self.known().put(id.clone(), None);
-            return Ok(None);
-        };
-        if let Some(known) = remembered.flatten().filter(|known| known.revision == stored.revision) {
-            return Ok(Some(known));
-        }
-        let source =
-            Document::parse(&stored.bytes, DEPTH_MAX_CEILING).map_err(|error| error.context(format!("schema {id}")))?;
-        let version = self.version_of(id, &source).await?;
-        Ok(Some(self.know(id, Schema { version, source, revision: stored.revision })))
-    }
-
-    fn know(&self, id: &SchemaId, schema: Schema) -> Arc<Schema> {
-        let schema = Arc::new(schema);
-        self.known().put(id.clone(), Some(schema.clone()));
-        schema
-    }
-
-    /// The version that a text is: the newest one if that is it, else a new one.
-    async fn version_of(&self, id: &SchemaId, source: &Document) -> Result<u32> {
-        if let Some(newest) = self.newest_version(id).await? {
-            let stored = self.storage.get(&schema_name(id, Some(newest))).await?;
-            if stored.is_some_and(|stored| stored.bytes == source.bytes()) {
-                return Ok(newest);
-            }
-        }
-        self.add_version(id, source).await
-    }
-
-    /// Writes a text as the next version.
-    async fn add_version(&self, id: &SchemaId, source: &Document) -> Result<u32> {
-        for _ in 0..ATTEMPTS_MAX {
-            let version = self.newest_version(id).await?.unwrap_or(0) + 1;
-            match self.storage.put(&schema_name(id, Some(version)), &public(source), &Expect::Absent).await {
-                Ok(_) => return Ok(version),
-                Err(error) if error.kind() == ErrorKind::Conflict => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(Error::conflict(format!("schema {id} changed too often meanwhile; try again")))
-    }
-
-    async fn newest_version(&self, id: &SchemaId) -> Result<Option<u32>> {
-        let names = self.listed().await?;
-        let versions = names.iter().filter_map(|name| name.rsplit_once('@').filter(|(stem, _)| *stem == id.as_str()));
-        Ok(versions.filter_map(|(_, version)| version.parse().ok()).max())
-    }
-
-    async fn listed(&self) -> Result<Vec<Box<str>>> {
-        self.storage.list(Space::Templates, &Group::none()).map_ok(|listed| listed.name).try_collect().await
-    }
-
     /// The compiled current text, compiled again when it or anything it refers to has changed.
     async fn compiled(&self, id: &SchemaId, schema: &Schema) -> Result<Arc<dyn CompiledSchema>> {
         let kept = self.lock_compiled().get(id).cloned();
-        if let Some(kept) = kept {
-            let mut same = true;
-            for (part, version) in &kept.parts {
-                let now =
-                    if part == id { Some(schema.version) } else { self.current(part).await?.map(|part| part.version) };
-                same &= now == *version;
-            }
-            if same {
-                return Ok(kept.schema);
-            }
+        if let Some(kept) = kept
+            && self.is_current(&kept.parts).await?
+        {
+            return Ok(kept.schema);
         }
-        let (compiled, mut parts) = self.compile(id, &schema.source).await?;
-        parts.push((id.clone(), Some(schema.version)));
+        let compiled = self.compile(id, &schema.source).await;
+        let (compiled, mut parts) = compiled.map_err(|error| self.blamed(id, error))?;
+        // What it refers to becomes a version too, as every text that is used; one that changed meanwhile shows next time.
+        self.is_current(&parts).await?;
+        parts.push((id.clone(), Some(schema.revision.clone())));
         self.lock_compiled().put(id.clone(), Compiled { schema: compiled.clone(), parts });
         Ok(compiled)
     }
 
+    async fn is_current(&self, parts: &Parts) -> Result<bool> {
+        for (part, revision) in parts {
+            let now = self.current(part).await?;
+            if now.as_ref().map(|schema| &schema.revision) != revision.as_ref() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Compiles a text, fetching the schemas it refers to until none is missing.
-    async fn compile(
-        &self,
-        id: &SchemaId,
-        source: &Document,
-    ) -> Result<(Arc<dyn CompiledSchema>, Vec<(SchemaId, Option<u32>)>)> {
-        let mut others: HashMap<SchemaId, Option<Arc<Schema>>> = HashMap::new();
+    async fn compile(&self, id: &SchemaId, source: &Document) -> Result<(Arc<dyn CompiledSchema>, Parts)> {
+        let mut others: HashMap<SchemaId, Option<Text>> = HashMap::new();
         loop {
             let missing = RefCell::new(BTreeSet::new());
             let result = self.validator.compile(id, source, &|wanted| match others.get(wanted) {
-                Some(found) => found.as_ref().map(|schema| schema.source.clone()),
+                Some(found) => found.as_ref().map(|text| text.source.clone()),
                 None => {
                     missing.borrow_mut().insert(wanted.clone());
                     None
@@ -326,7 +277,7 @@ impl Schemas {
             });
             let missing = missing.into_inner();
             if missing.is_empty() {
-                let parts = others.into_iter().map(|(id, schema)| (id, schema.map(|schema| schema.version))).collect();
+                let parts = others.into_iter().map(|(id, text)| (id, text.map(|text| text.revision))).collect();
                 return result.map(|compiled| (compiled, parts));
             }
             if others.len() + missing.len() > REFERENCES_MAX {
@@ -334,7 +285,7 @@ impl Schemas {
                 return Err(Error::invalid("invalid_schema", message));
             }
             for wanted in missing {
-                let found = self.current(&wanted).await?;
+                let found = self.text(&wanted).await?;
                 others.insert(wanted, found);
             }
         }
@@ -356,3 +307,7 @@ fn no_schema(id: &SchemaId) -> Error {
 fn public(source: &Document) -> Object {
     Object::Public(Public::new(source.bytes().clone()))
 }
+
+#[cfg(test)]
+#[path = "schemas_tests.rs"]
+mod tests;

@@ -260,6 +260,8 @@ pub struct Capabilities {
     pub atomic_batch: bool,
     /// What was written survives the end of the process.
     pub durable: bool,
+    /// A person can put schemas there past every process, as files in a directory for example; they count at once.
+    pub hand_made_schemas: bool,
 }
 
 /// A place that keeps objects under names. Every sentence here is a test in [`crate::conformance::storage`].

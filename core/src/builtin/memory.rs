@@ -30,9 +30,21 @@ fn open(settings: Settings) -> futures::future::BoxFuture<'static, Result<Arc<dy
     })
 }
 
+/// What a storage in memory can do.
+const CAPABILITIES: Capabilities = Capabilities {
+    shared: false,
+    conditional_delete: true,
+    atomic_batch: true,
+    durable: false,
+    hand_made_schemas: false,
+};
+
 /// Objects in an ordered map.
-#[derive(Debug, Default)]
-pub struct MemoryStorage(Mutex<State>);
+#[derive(Debug)]
+pub struct MemoryStorage {
+    state: Mutex<State>,
+    capabilities: Capabilities,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -44,11 +56,24 @@ struct State {
 impl MemoryStorage {
     /// An empty storage.
     pub fn new() -> Self {
-        Self::default()
+        Self::with(|_| {})
+    }
+
+    /// An empty storage that says it can do other things, so that tests see what that makes of its users.
+    pub fn with(change: impl FnOnce(&mut Capabilities)) -> Self {
+        let mut capabilities = CAPABILITIES;
+        change(&mut capabilities);
+        Self { state: Mutex::default(), capabilities }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for MemoryStorage {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -83,7 +108,7 @@ impl State {
 #[async_trait]
 impl Storage for MemoryStorage {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { shared: false, conditional_delete: true, atomic_batch: true, durable: false }
+        self.capabilities
     }
 
     async fn get(&self, name: &ObjectName) -> Result<Option<Stored>> {

@@ -80,7 +80,13 @@ fn demand(name: &ObjectName, object: Option<&Object>, expect: Expect) -> Result<
 #[async_trait]
 impl Storage for EmbeddedStorage {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { shared: false, conditional_delete: true, atomic_batch: true, durable: true }
+        Capabilities {
+            shared: false,
+            conditional_delete: true,
+            atomic_batch: true,
+            durable: true,
+            hand_made_schemas: false,
+        }
     }
 
     async fn get(&self, name: &ObjectName) -> Result<Option<Stored>> {
