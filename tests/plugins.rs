@@ -4,7 +4,8 @@ use delta_tests::start::Start;
 
 use crate::support::PROGRAM;
 
-const COMPILED_IN: [&str; 4] = ["keys/file", "storage/embedded", "storage/memory", "validator/jsonschema"];
+const COMPILED_IN: [&str; 5] =
+    ["keys/file", "storage/embedded", "storage/fs", "storage/memory", "validator/jsonschema"];
 
 #[test]
 fn the_registered_plugins_are_exactly_those_of_the_default_features() {

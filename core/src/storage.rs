@@ -79,7 +79,7 @@ impl Debug for Group {
 
 /// The name of one object. Core computes it; a storage only spells it as a path.
 ///
-/// Group and name hold only `[0-9A-Za-z._%@-]`, so a storage can use them as path segments; a name has 250 bytes at
+/// Group and name hold only `[0-9A-Za-z._%@-]`, so a storage can use them as path segments; a name has 240 bytes at
 /// most, or with plain names as many as the escaped database and key need.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectName {

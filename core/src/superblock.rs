@@ -174,14 +174,26 @@ impl Superblock {
     }
 }
 
-/// The bytes of a store's newest superblock; `None` in a new store.
+/// The bytes of a store's newest superblock; `None` in a new store. Data without a superblock is damage: a second one would
+/// make it unreadable for good.
 pub async fn read(storage: &dyn Storage) -> Result<Option<(u64, Bytes)>> {
     let names: Vec<_> = storage.list(Space::Store, &Group::none()).try_collect().await?;
     let generation = |name: &str| name.strip_prefix("format.").and_then(|number| number.parse::<u64>().ok());
-    let Some(newest) = names.iter().filter_map(|listed| generation(&listed.name)).max() else { return Ok(None) };
+    let Some(newest) = names.iter().filter_map(|listed| generation(&listed.name)).max() else {
+        return refuse_data(storage).await.map(|()| None);
+    };
     let stored = storage.get(&superblock_name(newest)).await?;
     let stored = stored.ok_or_else(|| Error::unavailable("the superblock was replaced while it was read"))?;
     Ok(Some((newest, stored.bytes)))
+}
+
+async fn refuse_data(storage: &dyn Storage) -> Result<()> {
+    for space in [Space::Entities, Space::History, Space::Auth, Space::Databases] {
+        if !storage.groups(space).await?.is_empty() {
+            return Err(damaged(&format!("it is gone, and there is data in {}", space.as_str())));
+        }
+    }
+    Ok(())
 }
 
 fn recognise(store: StoreId, key: &KeyLine, masters: &[MasterKey]) -> Result<Root> {

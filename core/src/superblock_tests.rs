@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::builtin::memory::MemoryStorage;
+use crate::conformance;
 use serde_json::Value;
 
 fn vectors() -> Value {
@@ -86,6 +87,17 @@ async fn a_new_store_is_written_and_reopened_and_only_once() {
     assert_eq!((generation, opened.generation, opened.names), (1, 1, NameMode::Plain));
     assert_eq!(opened.keyring.store(), created.keyring.store());
     assert_eq!(opened.name_key.expose(), created.name_key.expose());
+}
+
+#[tokio::test]
+async fn data_without_a_superblock_is_no_new_store() {
+    for space in [Space::Entities, Space::Auth, Space::Databases] {
+        let storage = MemoryStorage::new();
+        storage.put(&conformance::name(space, "", "a"), &conformance::object(1, 10), &Expect::Absent).await.unwrap();
+        let error = read(&storage).await.unwrap_err();
+        assert_eq!(error.code(), "damaged_superblock");
+        assert!(error.to_string().contains(space.as_str()), "{error}");
+    }
 }
 
 #[tokio::test]

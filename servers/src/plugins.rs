@@ -7,6 +7,8 @@ use delta_core::plugin::Plugin;
 const COMPILED_IN: &[&Plugin] = &[
     #[cfg(feature = "storage-embedded")]
     &delta_storage_embedded::PLUGIN,
+    #[cfg(feature = "storage-fs")]
+    &delta_storage_fs::PLUGIN,
     #[cfg(feature = "validator-jsonschema")]
     &delta_validator_jsonschema::PLUGIN,
     #[cfg(feature = "keys-file")]
@@ -16,6 +18,7 @@ const COMPILED_IN: &[&Plugin] = &[
 /// Every plug-in of this workspace, and the feature that adds it.
 const FEATURES: &[(&str, &str, &str)] = &[
     ("storage", "embedded", "storage-embedded"),
+    ("storage", "fs", "storage-fs"),
     ("validator", "jsonschema", "validator-jsonschema"),
     ("keys", "file", "keys-file"),
 ];

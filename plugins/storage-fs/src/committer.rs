@@ -1,0 +1,180 @@
+//! Group commit: one thread takes every write that waits, and does their steps together.
+//!
+//! It never waits for company: a write that comes alone is written alone, and whatever comes meanwhile shares the next group.
+//! Nor does it wait for another process: a stripe that is taken goes to a thread of its own (`contended.rs`).
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use delta_core::storage::{Expect, ObjectName};
+use delta_core::{Error, Result};
+use tokio::sync::oneshot;
+
+use crate::contended::Contended;
+use crate::failure::{again, failed};
+use crate::group::Writer;
+use crate::layout::Place;
+use crate::queue::{Change, Demand, Queue};
+use crate::stripes::{Held, Stripe, Stripes};
+
+/// Why no more writes are taken after a commit panicked.
+const CUT_SHORT: &str = "a commit was cut short";
+
+/// The waiting side.
+#[derive(Debug)]
+pub(crate) struct Committer {
+    queue: Arc<Queue>,
+    worker: Arc<Worker>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The working side.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    queue: Arc<Queue>,
+    pub(crate) writer: Writer,
+    stripes: Stripes,
+    pub(crate) contended: Contended,
+}
+
+impl Committer {
+    /// Starts the thread.
+    pub(crate) fn start(writer: Writer, queue: Queue) -> Result<Self> {
+        let queue = Arc::new(queue);
+        let stripes = Stripes::new(writer.layout.locks());
+        let worker = Arc::new(Worker { queue: queue.clone(), writer, stripes, contended: Contended::default() });
+        let working = worker.clone();
+        let run = move || {
+            loop {
+                let taken = working.queue.take();
+                if taken.is_empty() {
+                    break;
+                }
+                working.commit(taken);
+            }
+        };
+        let thread = std::thread::Builder::new().name("commit".into()).spawn(run);
+        let thread = thread.map_err(|error| Error::unavailable("cannot start the commit thread").with_source(error))?;
+        Ok(Self { queue, worker, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Writes, and answers once that is durable. Given up while it waits, it is done all the same.
+    pub(crate) async fn one(&self, name: &ObjectName, change: Change, expect: &Expect) -> Result<()> {
+        let mut answers = self.all(vec![(name.clone(), change, expect.clone())]).await?;
+        answers.pop().unwrap_or_else(|| Err(Error::internal("a write was not answered")))
+    }
+
+    /// Writes several, each for itself, and answers in order.
+    pub(crate) async fn all(&self, writes: Vec<(ObjectName, Change, Expect)>) -> Result<Vec<Result<()>>> {
+        let mut answers = Vec::with_capacity(writes.len());
+        let mut demands = Vec::with_capacity(writes.len());
+        for (name, change, expect) in writes {
+            let (answer, answered) = oneshot::channel();
+            match self.worker.writer.layout.place(&name) {
+                Ok(place) => demands.push(Demand { place, stripe: Stripe::of(&name), change, expect, answer }),
+                Err(error) => drop(answer.send(Err(error))),
+            }
+            answers.push(answered);
+        }
+        self.queue.push(demands)?;
+        let mut came_to = Vec::with_capacity(answers.len());
+        for answered in answers {
+            came_to.push(answered.await.unwrap_or_else(|_| Err(self.cut_short())));
+        }
+        Ok(came_to)
+    }
+
+    /// The answer to a write whose commit ended without one: whoever hears it finds that no more writes are taken.
+    fn cut_short(&self) -> Error {
+        if self.queue.accepts().is_ok() {
+            self.queue.fail(CUT_SHORT);
+        }
+        Error::outcome_unknown(format!("{CUT_SHORT}; read before repeating the write, after a restart"))
+    }
+
+    /// Whether writes are taken; the error says why not.
+    pub(crate) fn ready(&self) -> Result<()> {
+        self.queue.accepts()
+    }
+
+    /// Takes no more writes, ends those that wait, and stops the threads. Blocks for as long as that takes.
+    pub(crate) fn close(&self) {
+        self.queue.close();
+        let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        drop(thread.join());
+        self.worker.contended.close();
+        self.worker.writer.sidecars.close();
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Worker {
+    /// Does writes in rounds, so that of several writes to one object each sees the one before.
+    fn commit(self: &Arc<Self>, mut demands: Vec<Demand>) {
+        while !demands.is_empty() {
+            let (now, later) = first_of_each(demands);
+            self.round(now);
+            demands = later;
+        }
+    }
+
+    /// Does writes of different objects: together those whose stripes are free, the others when they become so.
+    fn round(self: &Arc<Self>, demands: Vec<Demand>) {
+        let mut stripes: BTreeMap<Stripe, Vec<Demand>> = BTreeMap::new();
+        for demand in demands {
+            stripes.entry(demand.stripe).or_default().push(demand);
+        }
+        let (mut held, mut mine) = (Vec::with_capacity(stripes.len()), Vec::new());
+        for (stripe, demands) in stripes {
+            match self.stripes.try_take(stripe) {
+                Ok(Some(taken)) => {
+                    held.push(taken);
+                    mine.extend(demands);
+                }
+                Ok(None) => self.contended.hand_over(self, stripe, demands),
+                Err(error) => refuse(demands, &failed("take a lock in", &self.writer.layout.locks(), error)),
+            }
+        }
+        self.write(mine, &held);
+    }
+
+    /// Waits for a stripe, and does the writes under it that have come together by then. Blocks.
+    pub(crate) fn when_free(&self, stripe: Stripe, take: impl FnOnce() -> Vec<Demand>) {
+        match self.stripes.take(stripe) {
+            Ok(held) => {
+                let mut demands = take();
+                while !demands.is_empty() {
+                    let (now, later) = first_of_each(demands);
+                    self.write(now, std::slice::from_ref(&held));
+                    demands = later;
+                }
+            }
+            Err(error) => refuse(take(), &failed("take a lock in", &self.writer.layout.locks(), error)),
+        }
+    }
+
+    fn write(&self, demands: Vec<Demand>, held: &[Held]) {
+        if let Err(error) = self.queue.has_failed() {
+            return refuse(demands, &error);
+        }
+        if let Err(why) = self.writer.write(demands, held) {
+            self.queue.fail(&why);
+        }
+    }
+}
+
+fn refuse(demands: Vec<Demand>, error: &Error) {
+    demands.into_iter().for_each(|demand| demand.answer(Err(again(error))));
+}
+
+/// The first write to each object, and the others.
+fn first_of_each(demands: Vec<Demand>) -> (Vec<Demand>, Vec<Demand>) {
+    let mut seen: HashSet<Place> = HashSet::with_capacity(demands.len());
+    demands.into_iter().partition(|demand| seen.insert(demand.place.clone()))
+}

@@ -1,0 +1,214 @@
+//! Writes that share their steps: check all, write all temporary files, sync them, rename all, sync each directory once.
+//!
+//! Whoever calls this holds the stripes of all the writes. Up to the rename a failure of one write is its own and changes
+//! nothing; from there on its outcome is unknown, and after a failed sync of a directory no process may go on as if the
+//! directory were known.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use delta_core::storage::{Revision, Space};
+use delta_core::{Error, Result};
+
+use crate::durable::{Durable, make_durably, sync_directory};
+use crate::failure::{again, failed, is_refusal, unknown, unreadable};
+use crate::instance::Instance;
+use crate::layout::{Layout, Place};
+use crate::queue::{Change, Demand};
+use crate::read;
+use crate::sidecar::Sidecars;
+use crate::stripes::Held;
+
+/// What writing needs.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) layout: Layout,
+    pub(crate) instance: Instance,
+    pub(crate) durable: Durable,
+    pub(crate) sidecars: Sidecars,
+    pub(crate) temporaries: AtomicU64,
+}
+
+/// One write on its way: what it came to, once that is known.
+struct Step {
+    demand: Demand,
+    temporary: Option<(PathBuf, File)>,
+    came_to: Option<Result<()>>,
+}
+
+impl Step {
+    /// Takes the next step unless the write is over.
+    fn go_on(&mut self, step: impl FnOnce(&Demand, &mut Option<(PathBuf, File)>) -> Result<Then>) {
+        if self.came_to.is_none() {
+            match step(&self.demand, &mut self.temporary) {
+                Ok(Then::GoOn) => {}
+                Ok(Then::Done) => self.came_to = Some(Ok(())),
+                Err(error) => self.came_to = Some(Err(error)),
+            }
+        }
+    }
+}
+
+/// Whether a write needs its further steps.
+enum Then {
+    GoOn,
+    Done,
+}
+
+impl Writer {
+    /// Does writes of different objects under the stripes that are held for them, and answers each. The error is that the
+    /// store must not be written any more.
+    pub(crate) fn write(&self, demands: Vec<Demand>, held: &[Held]) -> Result<(), String> {
+        let start = |demand| Step { demand, temporary: None, came_to: None };
+        let mut steps: Vec<_> = demands.into_iter().map(start).collect();
+        for step in &mut steps {
+            step.go_on(|demand, _| check(demand));
+            step.go_on(|demand, temporary| self.prepare(demand, temporary));
+        }
+        for step in &mut steps {
+            step.go_on(|demand, temporary| sync_data(demand, temporary.as_ref()));
+        }
+        if held.iter().any(Held::is_lost) {
+            let message = "the lock files were removed while writing; nothing was written, restart the server";
+            steps.iter_mut().for_each(|step| step.go_on(|_, _| Err(Error::unavailable(message))));
+        }
+        for step in &mut steps {
+            step.go_on(|demand, temporary| self.apply(demand, temporary.as_ref()));
+        }
+        let synced = self.sync_directories(&mut steps);
+        self.finish(steps);
+        synced
+    }
+
+    /// Writes the new image into a temporary file of the same directory.
+    fn prepare(&self, demand: &Demand, temporary: &mut Option<(PathBuf, File)>) -> Result<Then> {
+        let Change::Put(image) = &demand.change else { return Ok(Then::GoOn) };
+        let directory = &demand.place.directory;
+        let number = self.temporaries.fetch_add(1, Ordering::Relaxed);
+        let path = directory.join(self.instance.temporary(number));
+        let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        self.ensure(&demand.place).map_err(|error| failed("make the directory", directory, error))?;
+        let file = match create() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // Somebody removed the directory behind our back.
+                self.durable.forget();
+                self.ensure(&demand.place).and_then(|()| create())
+            }
+            created => created,
+        };
+        let file = file.map_err(|error| failed("create a file in", directory, error))?;
+        let (path, file) = temporary.insert((path, file));
+        file.write_all(image).map_err(|error| failed("write", path, error))?;
+        Ok(Then::GoOn)
+    }
+
+    fn ensure(&self, place: &Place) -> io::Result<()> {
+        self.durable.ensure(&self.layout.space(place.name.space), &place.directory)
+    }
+
+    /// Makes the change visible.
+    fn apply(&self, demand: &Demand, temporary: Option<&(PathBuf, File)>) -> Result<Then> {
+        let path = &demand.place.path;
+        match (&demand.change, temporary) {
+            (Change::Put(image), Some((temporary, _))) => match fs::rename(temporary, path) {
+                Err(error) if is_refusal(&error) => Err(failed("replace", path, error)),
+                // On a network file system the answer may have got lost: what is there now tells.
+                Err(error) if !is_there(demand.place.name.space, path, &Revision::of(image)) => {
+                    Err(unknown("replace", path, &error))
+                }
+                _ => Ok(Then::GoOn),
+            },
+            (Change::Put(_), None) => Err(Error::internal("a write has no temporary file")),
+            (Change::Delete, _) => match fs::remove_file(path) {
+                Err(error) if is_refusal(&error) => Err(failed("remove", path, error)),
+                Err(error) => Err(unknown("remove", path, &error)),
+                Ok(()) => Ok(Then::GoOn),
+            },
+            (Change::Quarantine, _) => self.put_aside(&demand.place),
+        }
+    }
+
+    /// Moves a file into the directory of what was put aside, beside earlier ones of the same name.
+    fn put_aside(&self, place: &Place) -> Result<Then> {
+        let within = place.path.strip_prefix(self.layout.root()).unwrap_or(&place.path);
+        let flat = within.to_string_lossy().trim_start_matches('/').replace('/', "+");
+        let directory = self.layout.quarantine();
+        make_durably(&directory).map_err(|error| failed("make the directory", &directory, error))?;
+        let free =
+            (0..u32::MAX).map(|number| directory.join(format!("{number:04}+{flat}"))).find(|path| !path.exists());
+        let free = free.ok_or_else(|| Error::unavailable(format!("{} is full", directory.display())))?;
+        fs::rename(&place.path, &free).map_err(|error| match is_refusal(&error) {
+            true => failed("move", &place.path, error),
+            false => unknown("move", &place.path, &error),
+        })?;
+        sync_directory(&directory).map_err(|error| unknown("sync", &directory, &error))?;
+        Ok(Then::GoOn)
+    }
+
+    /// Makes the changes durable; after a failure nobody knows what the disk holds.
+    fn sync_directories(&self, steps: &mut [Step]) -> Result<(), String> {
+        let open = |step: &&Step| step.came_to.is_none();
+        let directories: BTreeSet<_> =
+            steps.iter().filter(open).map(|step| step.demand.place.directory.clone()).collect();
+        let mut results = BTreeMap::new();
+        for directory in directories {
+            let synced = sync_directory(&directory).map_err(|error| unknown("sync", &directory, &error));
+            results.insert(directory, synced);
+        }
+        for step in steps.iter_mut() {
+            step.go_on(|demand, _| match results.get(&demand.place.directory) {
+                Some(Err(error)) => Err(again(error)),
+                _ => Ok(Then::Done),
+            });
+        }
+        let failure = results.into_values().find_map(Result::err);
+        failure.map_or(Ok(()), |error| Err(error.to_string()))
+    }
+
+    /// Removes what is left of failed writes, and answers all.
+    fn finish(&self, steps: Vec<Step>) {
+        for step in steps {
+            let came_to = step.came_to.unwrap_or_else(|| Err(Error::internal("a write came to nothing")));
+            if let (Err(_), Some((path, _))) = (&came_to, &step.temporary) {
+                // After a rename it is gone already.
+                drop(fs::remove_file(path));
+            }
+            if came_to.is_ok() {
+                self.sidecars.renew(&step.demand.place);
+            }
+            step.demand.answer(came_to);
+        }
+    }
+}
+
+/// Refuses a write that does not find what it demands; a removal of nothing is done.
+fn check(demand: &Demand) -> Result<Then> {
+    let place = &demand.place;
+    let found = read::head(place.name.space, &place.path).map_err(|error| unreadable(&place.path, error))?;
+    if !demand.expect.holds(found.as_ref().map(|head| &head.revision)) {
+        return Err(Error::conflict("the object is not in the expected state"));
+    }
+    match (&demand.change, found) {
+        (Change::Delete | Change::Quarantine, None) => Ok(Then::Done),
+        _ => Ok(Then::GoOn),
+    }
+}
+
+fn sync_data(demand: &Demand, temporary: Option<&(PathBuf, File)>) -> Result<Then> {
+    match temporary {
+        Some((_, file)) => {
+            let synced = file.sync_data();
+            synced.map_err(|error| failed("sync the new state of", &demand.place.path, error)).map(|()| Then::GoOn)
+        }
+        None => Ok(Then::GoOn),
+    }
+}
+
+/// Whether the object in a file is the one with this revision.
+fn is_there(space: Space, path: &Path, revision: &Revision) -> bool {
+    matches!(read::head(space, path), Ok(Some(head)) if head.revision == *revision)
+}
