@@ -23,6 +23,8 @@ mod engine;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod front_door;
 #[cfg(test)]
 mod grpc;

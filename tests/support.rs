@@ -113,3 +113,12 @@ pub(crate) fn run(line: &[OsString], variables: &[(&str, &str)]) -> Finished {
 pub(crate) fn skipped(why: &str) {
     println!("SKIPPED: {why}");
 }
+
+/// A library that makes every sync do nothing; the error says what is missing.
+pub(crate) fn eatmydata() -> Result<&'static str, String> {
+    let library = "libeatmydata.so";
+    let output = Command::new("cat").arg("/dev/null").env("LD_PRELOAD", library).output();
+    // The loader complains about a library that it does not find, and goes on.
+    let found = output.is_ok_and(|output| output.status.success() && output.stderr.is_empty());
+    found.then_some(library).ok_or_else(|| format!("it needs {library} (Debian: apt-get install libeatmydata1)"))
+}

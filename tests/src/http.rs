@@ -171,6 +171,12 @@ impl Client {
         Ok(answer)
     }
 
+    /// The port that it speaks from, while it has a connection.
+    pub fn port(&self) -> Option<u16> {
+        let connection = self.connection.as_ref()?.get_ref();
+        connection.local_addr().ok().map(|address| address.port())
+    }
+
     /// Sends bytes as they are on a connection of their own, and gives the first answer.
     pub fn raw(&self, bytes: &[u8]) -> io::Result<Response> {
         let mut stream = connect(self.address)?;

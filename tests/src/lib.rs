@@ -9,6 +9,7 @@
     reason = "this crate is tests and what they stand on: a panic is a failed test"
 )]
 
+pub mod faults;
 pub mod http;
 pub mod kill_loop;
 pub mod leaks;
@@ -18,3 +19,4 @@ pub mod random;
 pub mod server;
 pub mod skins;
 pub mod start;
+pub mod storages;

@@ -58,7 +58,13 @@ impl Inner {
             precondition.check(living.map(|current| current.meta.etag()))?;
             let created = living.is_none();
             if created && matches!(change, Change::Delete) {
-                return Ok(None);
+                match self.nothing_there(&address, current.as_ref()).await {
+                    Ok(()) => return Ok(None),
+                    Err(error) => {
+                        self.forget(id, error)?;
+                        continue;
+                    }
+                }
             }
             let planned = self.plan(id, &address, current.as_ref(), &change)?;
             let size_bytes = planned.object.as_ref().map(|object| object.bytes().len() as u64);
@@ -143,6 +149,15 @@ impl Inner {
             });
         }
         Ok(results)
+    }
+
+    /// Has the storage say that there is nothing: a write of unknown outcome may have left something that cannot be seen
+    /// before a restart, or taken something away that is back after one.
+    async fn nothing_there(&self, address: &Address, tombstone: Option<&Current>) -> Result<()> {
+        match tombstone {
+            Some(_) => self.storage.ready().await,
+            None => self.storage.delete(&address.object, &Expect::Absent).await,
+        }
     }
 
     /// What is stored now: from memory, since the storage decides anyway, else its head.

@@ -1,0 +1,9 @@
+//! Nothing acknowledged is lost, whatever fails, and whatever is refused says so.
+
+mod calls;
+mod order;
+
+use delta_tests::storages::Storage;
+
+/// The storages that are there to be tested.
+const STORAGES: [Storage; 1] = [Storage::Embedded];

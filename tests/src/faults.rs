@@ -1,0 +1,11 @@
+//! Faults: calls that fail, power that goes, disks that fill up and files that change by themselves; and how to see that
+//! every answer stays true.
+
+pub mod attach;
+pub mod inject;
+pub mod ledger;
+pub mod order;
+pub mod paths;
+pub mod script;
+pub mod sweep;
+pub mod trace;
