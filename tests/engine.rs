@@ -1,6 +1,9 @@
 //! The contract of `Entities`, on the engine over each storage that is compiled in.
 
+mod alternating;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use delta_core::auth::Principal;
 use delta_core::builtin::memory::MemoryStorage;
@@ -14,13 +17,13 @@ use delta_core::storage::Storage;
 use delta_validator_jsonschema::JsonSchema;
 
 /// An engine over an empty store with the one schema that the conformance suite expects.
-async fn engine(storage: Arc<dyn Storage>, limits: EngineLimits) -> Subject {
+async fn engine(storage: Arc<dyn Storage>, limits: EngineLimits) -> Engine {
     let validator = Arc::new(JsonSchema::default());
     let engine = Engine::new(storage, conformance::sealer(), validator, Arc::new(SystemClock), limits);
     let source = Document::parse(SCHEMA.as_bytes(), DEPTH_MAX).unwrap();
     let schema = SchemaId::parse(SCHEMA_ID).unwrap();
     engine.schemas().put(&Principal::admin(), &schema, source).await.unwrap();
-    Subject::new(engine)
+    engine
 }
 
 /// A cache so small that it holds next to nothing.
@@ -34,7 +37,7 @@ mod over_memory {
     use super::*;
 
     async fn fixture() -> Subject {
-        engine(Arc::new(MemoryStorage::new()), EngineLimits::default()).await
+        Subject::new(engine(Arc::new(MemoryStorage::new()), EngineLimits::default()).await)
     }
 
     delta_core::conformance::entities!(fixture);
@@ -44,7 +47,21 @@ mod over_memory_with_hardly_a_cache {
     use super::*;
 
     async fn fixture() -> Subject {
-        engine(Arc::new(MemoryStorage::new()), hardly_a_cache()).await
+        Subject::new(engine(Arc::new(MemoryStorage::new()), hardly_a_cache()).await)
+    }
+
+    delta_core::conformance::entities!(fixture);
+}
+
+/// Two engines over one store, as two processes have them: each operation is done by the one that did not do the last.
+mod over_a_shared_storage {
+    use super::*;
+
+    async fn fixture() -> Subject {
+        let storage = Arc::new(MemoryStorage::with(|capabilities| capabilities.shared = true));
+        let limits = EngineLimits { list_max_stale: Duration::ZERO, ..EngineLimits::default() };
+        let engines = [engine(storage.clone(), limits).await, engine(storage, limits).await];
+        Subject::new(alternating::Alternating::new(engines))
     }
 
     delta_core::conformance::entities!(fixture);
@@ -57,7 +74,7 @@ mod over_embedded {
     async fn fixture() -> Subject {
         let directory = crate::support::directory();
         let storage = EmbeddedStorage::open(&Config::new(directory.path().join("store"))).unwrap();
-        engine(Arc::new(storage), EngineLimits::default()).await.keeping(directory)
+        Subject::new(engine(Arc::new(storage), EngineLimits::default()).await).keeping(directory)
     }
 
     delta_core::conformance::entities!(fixture);

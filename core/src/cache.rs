@@ -50,6 +50,8 @@ pub struct Cached {
     pub meta: Arc<Meta>,
     /// The revision that the storage had it under.
     pub revision: Revision,
+    /// When the storage was asked and had it still: it may have another since.
+    pub seen: Timestamp,
 }
 
 impl Cached {
@@ -172,6 +174,15 @@ impl Cache {
     /// Like [`Cache::get`], for a write that wants to know the state before it: no hit, and no use.
     pub fn peek(&self, id: &EntityId) -> Option<Cached> {
         self.shard(id).entries.peek(id).map(|entry| entry.cached.clone())
+    }
+
+    /// Takes note that the storage, asked at `seen`, still had this revision.
+    pub fn saw(&self, id: &EntityId, revision: &Revision, seen: Timestamp) {
+        if let Some(entry) = self.shard(id).entries.peek_mut(id)
+            && entry.cached.revision == *revision
+        {
+            entry.cached.seen = entry.cached.seen.max(seen);
+        }
     }
 
     /// Announces a read of the storage.

@@ -72,7 +72,7 @@ fn id(entity: usize) -> EntityId {
 fn cached(version: u64, bytes: usize) -> Cached {
     let meta = Arc::new(conformance::meta(version));
     let revision = Revision::new(version.to_le_bytes().to_vec());
-    Cached { document: Document::trusted(vec![b'1'; bytes].into()), meta, revision }
+    Cached { document: Document::trusted(vec![b'1'; bytes].into()), meta, revision, seen: Timestamp(0) }
 }
 
 impl Model<'_> {

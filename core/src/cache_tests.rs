@@ -9,7 +9,7 @@ use crate::document::Document;
 fn cached(version: u64, body_bytes: usize) -> Cached {
     let meta = Arc::new(conformance::meta(version));
     let revision = Revision::new(version.to_le_bytes().to_vec());
-    Cached { document: Document::trusted(vec![b'1'; body_bytes].into()), meta, revision }
+    Cached { document: Document::trusted(vec![b'1'; body_bytes].into()), meta, revision, seen: Timestamp(0) }
 }
 
 fn version(cache: &Cache, id: &EntityId) -> Option<u64> {

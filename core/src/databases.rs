@@ -18,11 +18,15 @@ use crate::error::{Error, Result};
 use crate::name::{DatabaseName, EntityKey, SchemaId};
 use crate::records::Records;
 use crate::schemas::Schemas;
+use crate::seal::WriteId;
 
 /// How many databases' settings are remembered.
 const KNOWN_MAX: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 /// How old remembered settings may be where other processes may change them.
 pub const SETTINGS_AGE_MAX: Duration = Duration::from_secs(1);
+
+/// The code of an error about a database that is being dropped.
+pub(crate) const DROPPING: &str = "dropping";
 
 /// What an administrator sets for a database.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +47,14 @@ pub(crate) struct Record {
     pub(crate) settings: Settings,
     #[serde(default)]
     dropping: bool,
+    /// Which drop that is, so that whoever ends one does not end the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    drop_id: Option<String>,
 }
+
+/// One drop of a database: its name may be used and dropped again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DropId(Option<String>);
 
 /// How far a drop is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -113,7 +124,7 @@ impl Databases {
         }
         let change = |before: Option<Record>| match before {
             Some(before) if before.dropping => Err(dropping(database)),
-            _ => Ok(Some(Record { settings: settings.clone(), dropping: false })),
+            _ => Ok(Some(Record { settings: settings.clone(), ..Record::default() })),
         };
         self.change(database, &turn, change).await
     }
@@ -135,14 +146,30 @@ impl Databases {
     /// Marks a database as one to be dropped; from now on nobody can use it.
     pub(crate) async fn mark(&self, database: &DatabaseName) -> Result<()> {
         let turn = self.turn.lock().await;
-        self.change(database, &turn, |before| Ok(Some(Record { dropping: true, ..before.unwrap_or_default() }))).await
+        let id = Some(data_encoding::HEXLOWER.encode(&WriteId::random()?.0));
+        let mark = |before: Option<Record>| match before.unwrap_or_default() {
+            marked if marked.dropping => Ok(Some(marked)),
+            before => Ok(Some(Record { dropping: true, drop_id: id.clone(), ..before })),
+        };
+        self.change(database, &turn, mark).await
     }
 
-    /// Forgets a database whose last entity was dropped: its name is free.
-    pub(crate) async fn unmark(&self, database: &DatabaseName) -> Result<()> {
+    /// The drop that a database is marked for now, as the storage has it.
+    pub(crate) async fn marked_for(&self, database: &DatabaseName) -> Result<Option<DropId>> {
+        let record: Option<Record> = self.records.get(&key(database)?).await?;
+        Ok(record.filter(|record| record.dropping).map(|record| DropId(record.drop_id)))
+    }
+
+    /// Forgets a database whose last entity was dropped: its name is free, unless it was used and dropped again.
+    pub(crate) async fn unmark(&self, database: &DatabaseName, ended: &DropId) -> Result<()> {
         let turn = self.turn.lock().await;
-        self.change(database, &turn, |_| Ok(None)).await?;
-        self.drops().remove(database);
+        let unmark = |before: Option<Record>| {
+            let is_it = |record: &Record| record.dropping && record.drop_id == ended.0;
+            Ok(before.filter(|record| !is_it(record)))
+        };
+        self.change(database, &turn, unmark).await?;
+        // Under the turn, so that a drop that is marked from now on finds nobody at it.
+        self.end_drop(database);
         Ok(())
     }
 
@@ -161,6 +188,11 @@ impl Databases {
         free
     }
 
+    /// This process has nothing to do any more for the drop of a database.
+    pub(crate) fn end_drop(&self, database: &DatabaseName) {
+        self.drops().remove(database);
+    }
+
     /// Notes how far a drop is.
     pub(crate) fn note_drop(&self, database: &DatabaseName, note: impl FnOnce(&mut DropProgress)) {
         note(self.drops().entry(database.clone()).or_default());
@@ -168,19 +200,25 @@ impl Databases {
 
     /// What is stored about a database: from memory while that can be trusted.
     async fn record(&self, database: &DatabaseName) -> Result<Option<Arc<Record>>> {
-        if let Some(known) = self.known().get(database)
-            && (!self.records.shared() || known.read.after(SETTINGS_AGE_MAX) > self.clock.now())
-        {
-            return Ok(known.record.clone());
+        if let Some(record) = self.remembered(database) {
+            return Ok(record);
         }
         let _turn = self.turn.lock().await;
-        if let (false, Some(known)) = (self.records.shared(), self.known().get(database)) {
-            return Ok(known.record.clone());
+        if let Some(record) = self.remembered(database) {
+            return Ok(record);
         }
         let read = self.clock.now();
         let record = self.records.get(&key(database)?).await?.map(Arc::new);
         self.known().put(database.clone(), Known { record: record.clone(), read });
         Ok(record)
+    }
+
+    /// What is known about a database, and may be relied on now; a clock that was set back proves nothing.
+    fn remembered(&self, database: &DatabaseName) -> Option<Option<Arc<Record>>> {
+        let now = self.clock.now();
+        let is_young = |known: &&Known| known.read <= now && now < known.read.after(SETTINGS_AGE_MAX);
+        let shared = self.records.shared();
+        self.known().get(database).filter(|known| !shared || is_young(known)).map(|known| known.record.clone())
     }
 
     async fn change(
@@ -217,5 +255,5 @@ fn key(database: &DatabaseName) -> Result<EntityKey> {
 
 fn dropping(database: &DatabaseName) -> Error {
     let message = format!("database {database} is being dropped; it can be used again once that is done");
-    Error::conflict(message).with_code("dropping")
+    Error::conflict(message).with_code(DROPPING)
 }

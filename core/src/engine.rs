@@ -9,13 +9,14 @@ mod writing;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use crate::auth::{Permission, Principal};
 use crate::cache::{Cache, CacheLimits, CacheStats, Cached};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::databases::{Databases, Settings};
 use crate::document::Document;
 use crate::entities::{
@@ -23,7 +24,7 @@ use crate::entities::{
     PutOptions, Written,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::{KEY_INDEX_BYTES_MAX, KeyIndex};
+use crate::index::{IndexLimits, KEY_INDEX_BYTES_MAX, KeyIndex, LIST_MAX_STALE};
 use crate::name::{DatabaseName, EntityId, EntityKey, SchemaId};
 use crate::patch::{Patch, PatchLimits};
 use crate::records::Records;
@@ -45,8 +46,12 @@ const READS_AT_ONCE: usize = 32;
 pub struct EngineLimits {
     /// The cache of opened documents.
     pub cache: CacheLimits,
+    /// How long a cached document is served without asking a storage that other processes write too.
+    pub cache_max_stale: Duration,
     /// Memory for the ordered keys of all databases, in bytes.
     pub key_index_bytes_max: usize,
+    /// How old a listing may be where other processes write the storage too.
+    pub list_max_stale: Duration,
     /// Entities in one batch, written or read.
     pub batch_entities_max: usize,
     /// Bytes of documents that one read of many answers.
@@ -59,7 +64,9 @@ impl Default for EngineLimits {
     fn default() -> Self {
         Self {
             cache: CacheLimits::default(),
+            cache_max_stale: Duration::ZERO,
             key_index_bytes_max: KEY_INDEX_BYTES_MAX,
+            list_max_stale: LIST_MAX_STALE,
             batch_entities_max: BATCH_ENTITIES_MAX,
             batch_bytes_max: BATCH_BYTES_MAX,
             patch: PatchLimits::default(),
@@ -96,7 +103,8 @@ impl Engine {
         let schemas = Arc::new(Schemas::new(storage.clone(), validator));
         let records = Records::new(storage.clone(), sealer.clone(), clock.clone(), Space::Databases);
         let databases = Arc::new(Databases::new(records, schemas.clone(), clock.clone()));
-        let index = KeyIndex::new(storage.clone(), sealer.names().clone(), limits.key_index_bytes_max);
+        let of_index = IndexLimits { bytes_max: limits.key_index_bytes_max, max_stale: limits.list_max_stale };
+        let index = KeyIndex::new(storage.clone(), sealer.names().clone(), clock.clone(), of_index);
         let cache = Cache::new(limits.cache);
         Self(Arc::new(Inner { storage, sealer, schemas, databases, clock, cache, index, turns: Turns::new(), limits }))
     }
@@ -121,6 +129,14 @@ impl Engine {
         self.0.storage.ready().await
     }
 
+    /// The schema that applies to a write that a request makes in a database.
+    async fn applicable(&self, database: &DatabaseName, named: Option<&SchemaId>) -> Result<Option<Applicable>> {
+        let record = self.usable(database).await?;
+        let none = Settings::default();
+        let settings = record.as_ref().map_or(&none, |record| &record.settings);
+        self.0.schemas.applicable(database, settings, named).await
+    }
+
     /// Runs a write to its end even if the caller goes away.
     async fn to_its_end<T: Send + 'static>(write: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
         let ended = tokio::spawn(write).await;
@@ -134,14 +150,14 @@ impl Engine {
 impl Entities for Engine {
     async fn get(&self, who: &Principal, id: &EntityId) -> Result<Entity> {
         who.require(Permission::Read, &id.database)?;
-        self.0.databases.usable(&id.database).await?;
-        let found = self.0.read(id).await?;
+        self.usable(&id.database).await?;
+        let found = self.0.read(id, self.0.limits.cache_max_stale).await?;
         found.ok_or_else(|| no_entity(id))
     }
 
     async fn put(&self, who: &Principal, id: &EntityId, document: Document, options: &PutOptions) -> Result<Written> {
         who.require(Permission::Write, &id.database)?;
-        let schema = self.0.applicable(&id.database, options.schema.as_ref()).await?;
+        let schema = self.applicable(&id.database, options.schema.as_ref()).await?;
         if let Some(schema) = &schema {
             schema.check(&document)?;
         }
@@ -160,7 +176,7 @@ impl Entities for Engine {
     ) -> Result<Vec<Result<Written>>> {
         who.require(Permission::Write, database)?;
         self.0.check_batch(&documents)?;
-        let schema = self.0.applicable(database, schema).await?;
+        let schema = self.applicable(database, schema).await?;
         if let Some(schema) = &schema {
             schema.check_all(&documents)?;
         }
@@ -171,9 +187,10 @@ impl Entities for Engine {
 
     async fn patch(&self, who: &Principal, id: &EntityId, patch: &Patch, options: &PutOptions) -> Result<Written> {
         who.require(Permission::Write, &id.database)?;
-        self.0.databases.usable(&id.database).await?;
+        self.usable(&id.database).await?;
         for _ in 0..ATTEMPTS_MAX {
-            let found = self.0.read(id).await?;
+            // What is current decides about the precondition, however old a read may be.
+            let found = self.0.read(id, Duration::ZERO).await?;
             options.precondition.check(found.as_ref().map(|found| found.etag))?;
             let found = found.ok_or_else(|| no_entity(id))?;
             let document = self.0.patched(found.document, patch).await?;
@@ -201,13 +218,13 @@ impl Entities for Engine {
         keys: &[EntityKey],
     ) -> Result<Vec<Option<Entity>>> {
         who.require(Permission::Read, database)?;
-        self.0.databases.usable(database).await?;
+        self.usable(database).await?;
         self.0.read_many(database, keys).await
     }
 
     async fn list(&self, who: &Principal, database: &DatabaseName, query: &ListQuery) -> Result<Page> {
         who.require(Permission::Read, database)?;
-        self.0.databases.usable(database).await?;
+        self.usable(database).await?;
         let page = self.0.index.list(database, query).await?;
         if query.metadata { self.0.with_metadata(database, page).await } else { Ok(page) }
     }
@@ -218,7 +235,7 @@ impl Entities for Engine {
         readable.retain(|database| who.may(Permission::Read, database));
         let mut usable = Vec::with_capacity(readable.len());
         for database in readable {
-            match self.0.databases.usable(&database).await {
+            match self.usable(&database).await {
                 Ok(_) => usable.push(database),
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
                 Err(error) => return Err(error),
@@ -233,14 +250,6 @@ fn no_entity(id: &EntityId) -> Error {
 }
 
 impl Inner {
-    /// The schema that applies to a write that a request makes in a database.
-    async fn applicable(&self, database: &DatabaseName, named: Option<&SchemaId>) -> Result<Option<Applicable>> {
-        let record = self.databases.usable(database).await?;
-        let none = Settings::default();
-        let settings = record.as_ref().map_or(&none, |record| &record.settings);
-        self.schemas.applicable(database, settings, named).await
-    }
-
     /// A document with a patch applied: on a thread of its own, because a hostile patch may take a second.
     async fn patched(&self, document: Document, patch: &Patch) -> Result<Document> {
         let (patch, limits) = (patch.clone(), self.limits.patch);
@@ -248,10 +257,10 @@ impl Inner {
         applied.map_err(|error| Error::internal("a patch was cut short").with_source(error))?
     }
 
-    async fn read(&self, id: &EntityId) -> Result<Option<Entity>> {
+    async fn read(&self, id: &EntityId, max_stale: Duration) -> Result<Option<Entity>> {
         let now = self.clock.now();
         let found = match self.cache.get(id, now) {
-            Some(cached) if self.is_current(id, &cached).await? => Some(cached),
+            Some(cached) if self.is_current(id, &cached, now, max_stale).await? => Some(cached),
             _ => self.fetch(id).await?,
         };
         let living = found.filter(|cached| cached.meta.expires.is_none_or(|expires| expires > now));
@@ -284,7 +293,8 @@ impl Inner {
     }
 
     async fn read_one(&self, database: &DatabaseName, key: &EntityKey) -> Result<Option<Entity>> {
-        self.read(&EntityId::new(database.clone(), key.clone())).await.map_err(|error| error.context(key))
+        let id = EntityId::new(database.clone(), key.clone());
+        self.read(&id, self.limits.cache_max_stale).await.map_err(|error| error.context(key))
     }
 
     /// The same page with what each object's header says; a key that was deleted meanwhile is left out.
@@ -305,15 +315,19 @@ impl Inner {
         Ok(living.then_some(ListedKey { key: id.key, size_bytes, meta: Some(meta) }))
     }
 
-    /// Whether a cached document may be served: always where this process owns the store, else if the storage says so.
-    async fn is_current(&self, id: &EntityId, cached: &Cached) -> Result<bool> {
-        if !self.storage.capabilities().shared {
+    /// Whether a cached document may be served now: always where this process owns the store, else if the storage says so,
+    /// or said so not longer ago than `max_stale`.
+    async fn is_current(&self, id: &EntityId, cached: &Cached, now: Timestamp, max_stale: Duration) -> Result<bool> {
+        // A clock that was set back proves nothing.
+        let is_young = cached.seen <= now && now < cached.seen.after(max_stale);
+        if is_young || !self.storage.capabilities().shared {
             return Ok(true);
         }
         let head = self.storage.head(&self.sealer.names().entity(id).object).await?;
         let same = head.is_some_and(|head| head.revision == cached.revision);
-        if !same {
-            self.cache.remove(id);
+        match same {
+            true => self.cache.saw(id, &cached.revision, now),
+            false => self.cache.remove(id),
         }
         Ok(same)
     }
@@ -321,11 +335,16 @@ impl Inner {
     async fn fetch(&self, id: &EntityId) -> Result<Option<Cached>> {
         let address = self.sealer.names().entity(id);
         let ticket = self.cache.ticket(id);
+        let seen = self.clock.now();
         let Some(stored) = self.storage.get(&address.object).await? else { return Ok(None) };
         let opened = self.sealer.open(id, &address, &stored.bytes)?;
         let Some(document) = opened.document else { return Ok(None) };
-        let cached = Cached { document, meta: Arc::new(opened.meta), revision: stored.revision };
+        let cached = Cached { document, meta: Arc::new(opened.meta), revision: stored.revision, seen };
         ticket.redeem(cached.clone(), self.clock.now());
         Ok(Some(cached))
     }
 }
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;

@@ -6,18 +6,23 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures::{TryStreamExt, future};
 use lru::LruCache;
 
 use crate::address::Names;
+use crate::clock::{Clock, Timestamp};
 use crate::entities::{ListQuery, ListedKey, PAGE_KEYS_MAX, Page};
 use crate::error::{Error, Result};
 use crate::name::{DatabaseName, EntityId, EntityKey};
 use crate::seal;
 use crate::storage::{Group, Listed, ObjectName, Space, Storage};
 
+/// How old a listing may be on a storage that other processes write, where nothing else is configured.
+pub const LIST_MAX_STALE: Duration = Duration::from_secs(1);
 /// How much memory the index of all databases may take where nothing else is configured.
 pub const KEY_INDEX_BYTES_MAX: usize = 256 << 20;
 /// What one key costs beside its text.
@@ -34,12 +39,23 @@ const BUILDS_MAX: usize = 8;
 /// The databases of one group, each with its keys and the sizes of their objects.
 type Databases = BTreeMap<DatabaseName, BTreeMap<Box<str>, u64>>;
 
+/// What an index may hold, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct IndexLimits {
+    /// Memory for the keys of all databases, in bytes.
+    pub bytes_max: usize,
+    /// How old it may be where other processes write the storage too.
+    pub max_stale: Duration,
+}
+
 /// The index.
 #[derive(Debug)]
 pub struct KeyIndex {
     storage: Arc<dyn Storage>,
     names: Arc<Names>,
-    bytes_max: usize,
+    clock: Arc<dyn Clock>,
+    limits: IndexLimits,
+    moments: AtomicU64,
     state: Mutex<State>,
     /// One build at a time: a second listing waits for the first instead of reading the same names.
     building: tokio::sync::Mutex<()>,
@@ -47,10 +63,25 @@ pub struct KeyIndex {
 
 #[derive(Debug)]
 struct State {
-    ready: LruCache<Group, Databases>,
+    ready: LruCache<Group, Built>,
     bytes: usize,
     /// The group under construction, and the changes to it meanwhile; `None` when they cannot be known.
     building: HashMap<Group, Option<Vec<Change>>>,
+}
+
+/// The index of one group.
+#[derive(Debug)]
+struct Built {
+    databases: Databases,
+    /// When the storage's names began to be read: what other processes write since is missing.
+    begun: Moment,
+}
+
+/// When something happened: its place among the questions and builds of an index, and the time.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    order: u64,
+    time: Timestamp,
 }
 
 /// One write: the size of the object that is there now, if any.
@@ -58,9 +89,10 @@ type Change = (EntityId, Option<u64>);
 
 impl KeyIndex {
     /// An index over a store, empty until it is asked for.
-    pub fn new(storage: Arc<dyn Storage>, names: Arc<Names>, bytes_max: usize) -> Self {
+    pub fn new(storage: Arc<dyn Storage>, names: Arc<Names>, clock: Arc<dyn Clock>, limits: IndexLimits) -> Self {
         let state = State { ready: LruCache::unbounded(), bytes: 0, building: HashMap::new() };
-        Self { storage, names, bytes_max, state: Mutex::new(state), building: tokio::sync::Mutex::new(()) }
+        let (moments, building) = (AtomicU64::new(0), tokio::sync::Mutex::new(()));
+        Self { storage, names, clock, limits, moments, state: Mutex::new(state), building }
     }
 
     /// Takes note of a write that happened; `size` is `None` for a removal.
@@ -74,10 +106,10 @@ impl KeyIndex {
             changes.iter_mut().for_each(|changes| changes.push((id.clone(), size_bytes)));
             return;
         }
-        let Some(databases) = state.ready.peek_mut(&group) else { return };
-        let (added, removed) = apply(databases, id, size_bytes);
+        let Some(built) = state.ready.peek_mut(&group) else { return };
+        let (added, removed) = apply(&mut built.databases, id, size_bytes);
         state.bytes = (state.bytes + added).saturating_sub(removed);
-        state.evict(self.bytes_max);
+        state.evict(self.limits.bytes_max);
     }
 
     /// Forgets a database whose state is not known any more.
@@ -118,21 +150,36 @@ impl KeyIndex {
 
     /// Answers from a group's index, building it first where needed.
     async fn with<T>(&self, group: &Group, answer: impl Fn(&Databases) -> T) -> Result<T> {
+        let asked = self.moment();
         for _ in 0..BUILDS_MAX {
-            if let Some(databases) = self.state().ready.get(group) {
-                return Ok(answer(databases));
+            if let Some(built) = self.state().ready.get(group).filter(|built| self.is_young(built, asked)) {
+                return Ok(answer(&built.databases));
             }
             let _one = self.building.lock().await;
-            if !self.state().ready.contains(group) {
+            let is_built = self.state().ready.peek(group).is_some_and(|built| self.is_young(built, asked));
+            if !is_built {
                 self.build(group).await?;
             }
         }
         Err(Error::unavailable("the listing changed too often while it was built; ask again"))
     }
 
+    /// Whether a question that was asked then may be answered from an index: as long as it lasts where this process owns
+    /// the store. However long it took to build, it answers whoever asked before.
+    fn is_young(&self, built: &Built, asked: Moment) -> bool {
+        let (begun, now) = (built.begun.time, asked.time);
+        let is_young = begun <= now && now < begun.after(self.limits.max_stale);
+        !self.storage.capabilities().shared || built.begun.order > asked.order || is_young
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { order: self.moments.fetch_add(1, Ordering::SeqCst), time: self.clock.now() }
+    }
+
     /// Reads every name of a group and keeps its index, unless a write of unknown outcome came in between.
     async fn build(&self, group: &Group) -> Result<()> {
         let announced = Announced::new(self, group);
+        let begun = self.moment();
         let mut databases = Databases::new();
         let mut run = Vec::new();
         let living = self.storage.list(Space::Entities, group).try_filter(|listed| {
@@ -156,8 +203,8 @@ impl KeyIndex {
             apply(&mut databases, &id, size_bytes);
         }
         state.bytes += databases.values().flat_map(BTreeMap::keys).map(|key| cost(key)).sum::<usize>();
-        state.ready.put(group.clone(), databases);
-        state.evict(self.bytes_max);
+        state.ready.put(group.clone(), Built { databases, begun });
+        state.evict(self.limits.bytes_max);
         drop(state);
         drop(announced);
         Ok(())
@@ -203,8 +250,8 @@ impl KeyIndex {
 
 impl State {
     fn remove(&mut self, group: &Group) {
-        if let Some(databases) = self.ready.pop(group) {
-            let bytes = databases.values().flat_map(BTreeMap::keys).map(|key| cost(key)).sum();
+        if let Some(built) = self.ready.pop(group) {
+            let bytes = built.databases.values().flat_map(BTreeMap::keys).map(|key| cost(key)).sum();
             self.bytes = self.bytes.saturating_sub(bytes);
         }
     }
@@ -225,8 +272,12 @@ struct Announced<'a> {
 }
 
 impl<'a> Announced<'a> {
+    /// What there was before goes, because it misses what is written from now on.
     fn new(index: &'a KeyIndex, group: &Group) -> Self {
-        index.state().building.insert(group.clone(), Some(Vec::new()));
+        let mut state = index.state();
+        state.remove(group);
+        state.building.insert(group.clone(), Some(Vec::new()));
+        drop(state);
         Self { index, group: group.clone() }
     }
 }

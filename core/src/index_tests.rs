@@ -1,6 +1,7 @@
 //! Listings stay right while they are built, and after writes whose outcome is not known.
 
 use super::*;
+use crate::clock::SystemClock;
 use crate::conformance;
 use crate::storage::Expect;
 
@@ -24,7 +25,8 @@ async fn filled(bytes_max: usize) -> (Arc<dyn Storage>, KeyIndex) {
         storage.put(&sealer.names().entity(&id).object, &object, &Expect::Absent).await.unwrap();
     }
     let names = conformance::names();
-    (storage.clone(), KeyIndex::new(storage, names, bytes_max))
+    let limits = IndexLimits { bytes_max, max_stale: LIST_MAX_STALE };
+    (storage.clone(), KeyIndex::new(storage, names, Arc::new(SystemClock), limits))
 }
 
 #[tokio::test]

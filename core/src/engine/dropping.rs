@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::stream::{self, StreamExt, TryStreamExt};
+
 use crate::auth::{Permission, Principal};
-use crate::databases::{Described, SETTINGS_AGE_MAX};
-use crate::engine::{Engine, Inner};
+use crate::databases::{DROPPING, Described, Record, SETTINGS_AGE_MAX};
+use crate::engine::{Engine, Inner, READS_AT_ONCE};
 use crate::entities::ListQuery;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::name::{DatabaseName, EntityId};
 use crate::storage::{Expect, Write};
 
@@ -18,6 +20,9 @@ impl Engine {
     /// A database: its settings, and how far its drop is; `NotFound` where it has neither settings nor entities. Needs read.
     pub async fn database(&self, who: &Principal, database: &DatabaseName) -> Result<Described> {
         if let Some(described) = self.0.databases.get(who, database).await? {
+            if described.dropping.is_some() {
+                self.help_with_drop(database);
+            }
             return Ok(described);
         }
         if self.0.holds_something(database).await? {
@@ -46,6 +51,23 @@ impl Engine {
         Ok(())
     }
 
+    /// The settings that count for an operation on a database, or `Conflict` under the code `dropping`.
+    pub(super) async fn usable(&self, database: &DatabaseName) -> Result<Option<Arc<Record>>> {
+        let usable = self.0.databases.usable(database).await;
+        usable.inspect_err(|error| {
+            if error.code() == DROPPING {
+                self.help_with_drop(database);
+            }
+        })
+    }
+
+    /// Takes part in a drop that another process may have begun, which may be gone by now.
+    fn help_with_drop(&self, database: &DatabaseName) {
+        if self.0.storage.capabilities().shared {
+            self.remove_in_background(database.clone());
+        }
+    }
+
     fn remove_in_background(&self, database: DatabaseName) {
         if !self.0.databases.begin_drop(&database) {
             return;
@@ -68,31 +90,70 @@ impl Inner {
         Ok(!self.index.list(database, &query).await?.items.is_empty())
     }
 
-    async fn remove_all(&self, database: &DatabaseName) -> Result<()> {
+    /// Removes what a database holds, then its mark. Other processes may be at it too, and whoever is last ends it.
+    pub(super) async fn remove_all(&self, database: &DatabaseName) -> Result<()> {
+        let Some(drop) = self.databases.marked_for(database).await? else {
+            self.databases.end_drop(database);
+            return Ok(());
+        };
+        let shared = self.storage.capabilities().shared;
         // Writes that began before the mark end first; in other processes, before their settings are too old.
-        if self.storage.capabilities().shared {
+        if shared {
             tokio::time::sleep(SETTINGS_AGE_MAX).await;
             self.index.forget(database);
         }
         self.turns.pass().await;
+        let mut looked_again = !shared;
         loop {
             let page = self.index.list(database, &ListQuery::default()).await?;
-            if page.items.is_empty() {
-                return self.databases.unmark(database).await;
+            if page.items.is_empty() && looked_again {
+                return self.databases.unmark(database, &drop).await;
             }
-            let ids = page.items.into_iter().map(|item| EntityId::new(database.clone(), item.key));
-            self.remove_page(database, ids.collect()).await?;
+            // What other processes wrote in between is not in the index.
+            looked_again = !shared || page.items.is_empty();
+            if page.items.is_empty() {
+                self.index.forget(database);
+                continue;
+            }
+            let ids: Vec<_> = page.items.into_iter().map(|item| EntityId::new(database.clone(), item.key)).collect();
+            let writes = self.removals(&ids).await?;
+            // Asked after the entities were looked at: what was there then belongs to this life of the database.
+            if shared && self.databases.marked_for(database).await?.as_ref() != Some(&drop) {
+                self.databases.end_drop(database);
+                return Ok(());
+            }
+            self.remove_page(database, &ids, writes).await?;
         }
     }
 
-    /// Removes entities whatever they are: a damaged one goes like any other.
-    async fn remove_page(&self, database: &DatabaseName, ids: Vec<EntityId>) -> Result<()> {
-        let writes = ids.iter().map(|id| Write {
-            name: self.sealer.names().entity(id).object,
-            object: None,
-            expect: Expect::Anything,
-        });
-        let removed = self.storage.write_batch(writes.collect()).await;
+    /// The removal of each entity, as it is now where another process may end the drop and the name be used again.
+    pub(super) async fn removals(&self, ids: &[EntityId]) -> Result<Vec<Write>> {
+        let shared = self.storage.capabilities().shared;
+        let removals: Vec<_> = ids.iter().map(|id| self.removal(id, shared)).collect();
+        stream::iter(removals).buffered(READS_AT_ONCE).try_collect().await
+    }
+
+    async fn removal(&self, id: &EntityId, shared: bool) -> Result<Write> {
+        let name = self.sealer.names().entity(id).object;
+        let expect = match shared {
+            false => Expect::Anything,
+            true => match self.storage.head(&name).await {
+                Ok(head) => head.map_or(Expect::Absent, |head| Expect::Revision(head.revision)),
+                // A damaged one goes like any other.
+                Err(error) if error.kind() == ErrorKind::Damaged => Expect::Anything,
+                Err(error) => return Err(error),
+            },
+        };
+        Ok(Write { name, object: None, expect })
+    }
+
+    pub(super) async fn remove_page(
+        &self,
+        database: &DatabaseName,
+        ids: &[EntityId],
+        writes: Vec<Write>,
+    ) -> Result<()> {
+        let removed = self.storage.write_batch(writes).await;
         let results = removed.inspect_err(|_| self.index.forget(database))?;
         let mut outcome = Ok(());
         for (id, result) in ids.iter().zip(results) {
@@ -102,6 +163,8 @@ impl Inner {
                     self.index.record(id, None);
                     self.databases.note_drop(database, |progress| progress.removed += 1);
                 }
+                // Somebody else changed or removed it: the next listing tells.
+                Err(error) if error.kind() == ErrorKind::Conflict => self.index.forget(database),
                 Err(error) => outcome = Err(error),
             }
         }

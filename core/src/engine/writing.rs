@@ -19,6 +19,8 @@ use crate::storage::{Expect, Object, Revision, Write};
 struct Current {
     meta: Arc<Meta>,
     revision: Revision,
+    /// Whether another process may have changed it since.
+    is_memory: bool,
 }
 
 /// What a write makes of an entity.
@@ -32,6 +34,8 @@ struct Planned {
     meta: Arc<Meta>,
     object: Option<Object>,
     expect: Expect,
+    /// When it was planned, which was before it was stored.
+    at: Timestamp,
 }
 
 impl Planned {
@@ -55,7 +59,14 @@ impl Inner {
         for _ in 0..ATTEMPTS_MAX {
             let current = self.current(id, &address).await?;
             let living = current.as_ref().filter(|current| !current.meta.tombstone);
-            precondition.check(living.map(|current| current.meta.etag()))?;
+            if let Err(refused) = precondition.check(living.map(|current| current.meta.etag())) {
+                if !living.is_some_and(|living| living.is_memory) {
+                    return Err(refused);
+                }
+                // What another process wrote meanwhile may be what was demanded.
+                self.cache.remove(id);
+                continue;
+            }
             let created = living.is_none();
             if created && matches!(change, Change::Delete) {
                 match self.nothing_there(&address, current.as_ref()).await {
@@ -67,14 +78,13 @@ impl Inner {
                 }
             }
             let planned = self.plan(id, &address, current.as_ref(), &change)?;
-            let size_bytes = planned.object.as_ref().map(|object| object.bytes().len() as u64);
             let result = match &planned.object {
                 Some(object) => self.storage.put(&address.object, object, &planned.expect).await.map(Some),
                 None => self.storage.delete(&address.object, &planned.expect).await.map(|()| None),
             };
             match result {
                 Ok(revision) => {
-                    self.remember(id, &change, &planned.meta, revision, size_bytes);
+                    self.remember(id, &change, &planned, revision);
                     return Ok(Some(planned.written(created)));
                 }
                 Err(error) => self.forget(id, error)?,
@@ -140,8 +150,7 @@ impl Inner {
         for ((((id, _, change), current), planned), answer) in changes.iter().zip(&currents).zip(planned).zip(answers) {
             results.push(match answer {
                 Ok(revision) => {
-                    let size_bytes = planned.object.as_ref().map(|object| object.bytes().len() as u64);
-                    self.remember(id, change, &planned.meta, revision, size_bytes);
+                    self.remember(id, change, &planned, revision);
                     let created = current.as_ref().is_none_or(|current| current.meta.tombstone);
                     Some(Ok(planned.written(created)))
                 }
@@ -163,11 +172,12 @@ impl Inner {
     /// What is stored now: from memory, since the storage decides anyway, else its head.
     async fn current(&self, id: &EntityId, address: &Address) -> Result<Option<Current>> {
         if let Some(cached) = self.cache.peek(id) {
-            return Ok(Some(Current { meta: cached.meta, revision: cached.revision }));
+            let is_memory = self.storage.capabilities().shared;
+            return Ok(Some(Current { meta: cached.meta, revision: cached.revision, is_memory }));
         }
         let Some(head) = self.storage.head(&address.object).await? else { return Ok(None) };
         let meta = Arc::new(seal::peek(&head.start)?);
-        Ok(Some(Current { meta, revision: head.revision }))
+        Ok(Some(Current { meta, revision: head.revision, is_memory: false }))
     }
 
     /// The next version, sealed, and what it expects to replace.
@@ -195,22 +205,16 @@ impl Inner {
             false => Some(Object::Sealed(self.sealer.seal(id, address, document.unwrap_or(&empty), &meta)?)),
         };
         let expect = current.map_or(Expect::Absent, |current| Expect::Revision(current.revision.clone()));
-        Ok(Planned { meta: Arc::new(meta), object, expect })
+        Ok(Planned { meta: Arc::new(meta), object, expect, at: now })
     }
 
-    fn remember(
-        &self,
-        id: &EntityId,
-        change: &Change,
-        meta: &Arc<Meta>,
-        revision: Option<Revision>,
-        size_bytes: Option<u64>,
-    ) {
+    fn remember(&self, id: &EntityId, change: &Change, planned: &Planned, revision: Option<Revision>) {
         match (change, revision) {
             (Change::Put { document, .. }, Some(revision)) => {
-                let cached = Cached { document: document.clone(), meta: meta.clone(), revision };
+                let (document, meta) = (document.clone(), planned.meta.clone());
+                let cached = Cached { document, meta, revision, seen: planned.at };
                 self.cache.insert(id.clone(), cached, self.clock.now());
-                self.index.record(id, size_bytes);
+                self.index.record(id, planned.object.as_ref().map(|object| object.bytes().len() as u64));
             }
             _ => {
                 self.cache.remove(id);
