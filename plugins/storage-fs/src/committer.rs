@@ -1,16 +1,18 @@
-//! Group commit: one thread takes every write that waits, and does their steps together.
+//! Group commit: a thread takes every write that waits, and does their steps together.
 //!
 //! It never waits for company: a write that comes alone is written alone, and whatever comes meanwhile shares the next group.
-//! Nor does it wait for another process: a stripe that is taken goes to a thread of its own (`contended.rs`).
+//! Nor does it wait for another process: a stripe that is taken goes to a thread of its own (`contended.rs`). There are a few
+//! such threads, each with stripes of its own, so that one prepares files while another waits for the disk.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use delta_core::storage::{Expect, ObjectName};
 use delta_core::{Error, Result};
 use tokio::sync::oneshot;
 
+use crate::config::Config;
 use crate::contended::Contended;
 use crate::failure::{again, failed};
 use crate::group::Writer;
@@ -18,45 +20,43 @@ use crate::layout::Place;
 use crate::queue::{Change, Demand, Queue};
 use crate::stripes::{Held, Stripe, Stripes};
 
+/// How many groups are written at the same time.
+const LANES: usize = 2;
 /// Why no more writes are taken after a commit panicked.
 const CUT_SHORT: &str = "a commit was cut short";
 
 /// The waiting side.
 #[derive(Debug)]
 pub(crate) struct Committer {
-    queue: Arc<Queue>,
     worker: Arc<Worker>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// The working side.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    queue: Arc<Queue>,
+    /// What waits, one queue a thread.
+    lanes: [Queue; LANES],
     pub(crate) writer: Writer,
     stripes: Stripes,
     pub(crate) contended: Contended,
 }
 
 impl Committer {
-    /// Starts the thread.
-    pub(crate) fn start(writer: Writer, queue: Queue) -> Result<Self> {
-        let queue = Arc::new(queue);
+    /// Starts the threads.
+    pub(crate) fn start(writer: Writer, config: &Config) -> Result<Self> {
         let stripes = Stripes::new(writer.layout.locks());
-        let worker = Arc::new(Worker { queue: queue.clone(), writer, stripes, contended: Contended::default() });
-        let working = worker.clone();
-        let run = move || {
-            loop {
-                let taken = working.queue.take();
-                if taken.is_empty() {
-                    break;
-                }
-                working.commit(taken);
-            }
-        };
-        let thread = std::thread::Builder::new().name("commit".into()).spawn(run);
-        let thread = thread.map_err(|error| Error::unavailable("cannot start the commit thread").with_source(error))?;
-        Ok(Self { queue, worker, thread: Mutex::new(Some(thread)) })
+        let lanes = std::array::from_fn(|_| Queue::new(config, LANES));
+        let worker = Arc::new(Worker { lanes, writer, stripes, contended: Contended::default() });
+        let committer = Self { worker, threads: Mutex::default() };
+        for lane in 0..LANES {
+            let working = committer.worker.clone();
+            let started = std::thread::Builder::new().name("commit".into()).spawn(move || working.run(lane));
+            let thread =
+                started.map_err(|error| Error::unavailable("cannot start a commit thread").with_source(error))?;
+            committer.threads().push(thread);
+        }
+        Ok(committer)
     }
 
     /// Writes, and answers once that is durable. Given up while it waits, it is done all the same.
@@ -67,17 +67,24 @@ impl Committer {
 
     /// Writes several, each for itself, and answers in order.
     pub(crate) async fn all(&self, writes: Vec<(ObjectName, Change, Expect)>) -> Result<Vec<Result<()>>> {
+        self.ready()?;
         let mut answers = Vec::with_capacity(writes.len());
-        let mut demands = Vec::with_capacity(writes.len());
+        let mut lanes: [Vec<Demand>; LANES] = Default::default();
         for (name, change, expect) in writes {
             let (answer, answered) = oneshot::channel();
-            match self.worker.writer.layout.place(&name) {
-                Ok(place) => demands.push(Demand { place, stripe: Stripe::of(&name), change, expect, answer }),
-                Err(error) => drop(answer.send(Err(error))),
-            }
             answers.push(answered);
+            let stripe = Stripe::of(&name);
+            match (self.worker.writer.layout.place(&name), lanes.get_mut(stripe.part_of(LANES))) {
+                (Ok(place), Some(lane)) => lane.push(Demand { place, stripe, change, expect, answer }),
+                (Err(error), _) => drop(answer.send(Err(error))),
+                (_, None) => return Err(Error::internal("a stripe has no lane")),
+            }
         }
-        self.queue.push(demands)?;
+        for (queue, demands) in self.worker.lanes.iter().zip(lanes) {
+            if let Err((error, demands)) = queue.push(demands) {
+                refuse(demands, &error);
+            }
+        }
         let mut came_to = Vec::with_capacity(answers.len());
         for answered in answers {
             came_to.push(answered.await.unwrap_or_else(|_| Err(self.cut_short())));
@@ -87,24 +94,29 @@ impl Committer {
 
     /// The answer to a write whose commit ended without one: whoever hears it finds that no more writes are taken.
     fn cut_short(&self) -> Error {
-        if self.queue.accepts().is_ok() {
-            self.queue.fail(CUT_SHORT);
+        if self.ready().is_ok() {
+            self.worker.fail(CUT_SHORT);
         }
         Error::outcome_unknown(format!("{CUT_SHORT}; read before repeating the write, after a restart"))
     }
 
     /// Whether writes are taken; the error says why not.
     pub(crate) fn ready(&self) -> Result<()> {
-        self.queue.accepts()
+        self.worker.lanes.iter().try_for_each(Queue::accepts)
     }
 
     /// Takes no more writes, ends those that wait, and stops the threads. Blocks for as long as that takes.
     pub(crate) fn close(&self) {
-        self.queue.close();
-        let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
-        drop(thread.join());
+        self.worker.lanes.iter().for_each(Queue::close);
+        let threads = std::mem::take(&mut *self.threads());
+        // A thread panics only after it has dropped, and so answered, what it had taken.
+        threads.into_iter().for_each(|thread| drop(thread.join()));
         self.worker.contended.close();
         self.worker.writer.sidecars.close();
+    }
+
+    fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -115,6 +127,24 @@ impl Drop for Committer {
 }
 
 impl Worker {
+    /// Does what comes into one lane until it is closed.
+    fn run(self: &Arc<Self>, lane: usize) {
+        let Some(queue) = self.lanes.get(lane) else { return };
+        loop {
+            let taken = queue.take();
+            if taken.is_empty() {
+                return;
+            }
+            self.commit(taken);
+        }
+    }
+
+    /// Takes no more writes, of any lane.
+    fn fail(&self, why: &str) {
+        tracing::error!(%why, "the disk failed; nothing is written any more");
+        self.lanes.iter().for_each(|queue| queue.fail(why));
+    }
+
     /// Does writes in rounds, so that of several writes to one object each sees the one before.
     fn commit(self: &Arc<Self>, mut demands: Vec<Demand>) {
         while !demands.is_empty() {
@@ -160,11 +190,11 @@ impl Worker {
     }
 
     fn write(&self, demands: Vec<Demand>, held: &[Held]) {
-        if let Err(error) = self.queue.has_failed() {
+        if let Err(error) = self.lanes.iter().try_for_each(Queue::has_failed) {
             return refuse(demands, &error);
         }
         if let Err(why) = self.writer.write(demands, held) {
-            self.queue.fail(&why);
+            self.fail(&why);
         }
     }
 }

@@ -56,7 +56,7 @@ pub struct Config {
 }
 
 fn commit_writes_max() -> usize {
-    256
+    1024
 }
 
 fn waiting_writes_max() -> usize {

@@ -3,9 +3,13 @@
 //! Over NFS and CIFS locks count between machines only where the mount says so, and a soft mount turns a slow server into a
 //! failed write that may have been done. The mount options are read from `/proc/self/mountinfo` (proc(5)).
 
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use delta_core::{Error, Result};
+use rustix::fs::fstatfs;
+use rustix::system::uname;
 
 /// Options under which a lock is not one, or a failure is not one: by kind of file system.
 const REFUSED: &[(&str, &[&str])] = &[
@@ -14,6 +18,9 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("cifs", &["nobrl", "soft"]),
     ("smb3", &["nobrl", "soft"]),
 ];
+
+/// The magic numbers (statfs(2)) of ext2 to ext4, XFS, Btrfs, F2FS and tmpfs.
+const LOCAL: [u32; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994];
 
 /// Refuses a directory on a mount whose options break the promises; where nothing can be read, nothing is refused.
 pub(crate) fn check(directory: &Path) -> Result<()> {
@@ -31,6 +38,22 @@ pub(crate) fn check(directory: &Path) -> Result<()> {
         }
         None => Ok(()),
     }
+}
+
+/// The directory, to be synced with its whole file system, where that makes each file durable and tells of every failure: on
+/// file systems of this machine since Linux 5.8 (syncfs(2)).
+pub(crate) fn whole_file_system(directory: &Path) -> io::Result<Option<File>> {
+    let root = File::open(directory)?;
+    let kind = fstatfs(&root)?.f_type;
+    let release = uname().release().to_string_lossy().into_owned();
+    let is_local = LOCAL.iter().any(|magic| i128::from(*magic) == i128::from(kind));
+    Ok((is_local && since_5_8(&release)).then_some(root))
+}
+
+/// Whether a kernel's release, like `6.1.0-13-amd64`, is 5.8 or later.
+fn since_5_8(release: &str) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(5), Some(8))
 }
 
 /// The mount that holds a directory and its first refused option.
@@ -91,6 +114,20 @@ mod tests {
         assert_eq!(refused("/srv/soft/db"), Some("soft"));
         assert_eq!(refused("/srv/old"), Some("nolock"));
         assert_eq!(refused("/srv/with space/db"), Some("nobrl"));
+    }
+
+    #[test]
+    fn kernels_are_told_by_their_release() {
+        for (release, since) in [
+            ("6.1.0-13-amd64", true),
+            ("5.8.0", true),
+            ("5.10", true),
+            ("5.7.19", false),
+            ("4.19.0", false),
+            ("x", false),
+        ] {
+            assert_eq!(since_5_8(release), since, "{release}");
+        }
     }
 
     #[test]

@@ -72,22 +72,27 @@ enum End {
 }
 
 impl Queue {
-    /// An empty queue with the limits of the settings.
-    pub(crate) fn new(config: &Config) -> Self {
+    /// An empty queue with its part of the limits of the settings.
+    pub(crate) fn new(config: &Config, queues: usize) -> Self {
         Self {
             waiting: Mutex::default(),
             arrived: Condvar::new(),
-            commit_writes_max: config.commit_writes_max,
-            waiting_writes_max: config.waiting_writes_max,
-            waiting_bytes_max: config.waiting_bytes_max,
+            commit_writes_max: config.commit_writes_max.div_ceil(queues),
+            waiting_writes_max: config.waiting_writes_max.div_ceil(queues),
+            waiting_bytes_max: config.waiting_bytes_max.div_ceil(queues),
         }
     }
 
-    /// Takes writes, or refuses all of them because the disk does not keep up or nothing is taken any more.
-    pub(crate) fn push(&self, demands: Vec<Demand>) -> Result<()> {
+    /// Takes writes, or gives all of them back because the disk does not keep up or nothing is taken any more.
+    pub(crate) fn push(&self, demands: Vec<Demand>) -> Result<(), (Error, Vec<Demand>)> {
+        if demands.is_empty() {
+            return Ok(());
+        }
         let bytes: usize = demands.iter().map(Demand::bytes).sum();
         let mut waiting = self.waiting();
-        waiting.accepts()?;
+        if let Err(error) = waiting.accepts() {
+            return Err((error, demands));
+        }
         // What is too much by itself is taken when it is alone.
         let is_alone = waiting.demands.is_empty();
         let (writes, most) = (waiting.demands.len() + demands.len(), self.waiting_writes_max);
@@ -96,7 +101,7 @@ impl Queue {
                 "more than {most} writes or {} bytes wait for the disk; try again later",
                 self.waiting_bytes_max
             );
-            return Err(Error::unavailable(message));
+            return Err((Error::unavailable(message), demands));
         }
         waiting.bytes += bytes;
         waiting.demands.extend(demands);
@@ -141,7 +146,6 @@ impl Queue {
 
     /// Takes no more writes, and refuses those that wait: nothing of them was written.
     pub(crate) fn fail(&self, why: &str) {
-        tracing::error!(%why, "the disk failed; nothing is written any more");
         let mut waiting = self.waiting();
         for demand in std::mem::take(&mut waiting.demands) {
             demand.answer(Err(stopped(why)));

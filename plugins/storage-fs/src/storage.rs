@@ -22,9 +22,9 @@ use crate::failure::unreadable;
 use crate::group::Writer;
 use crate::instance::{Instance, sweep};
 use crate::layout::{Layout, Place};
-use crate::queue::{Change, Queue};
+use crate::queue::Change;
 use crate::sidecar::Sidecars;
-use crate::{listing, read};
+use crate::{listing, mount, read};
 
 /// How many chunks of a listing wait for a slow reader.
 const CHUNKS_AHEAD: usize = 2;
@@ -55,8 +55,9 @@ impl FsStorage {
         sweep_in_background(layout.clone());
         let sidecars = Sidecars::start(config.sidecar, instance.temporary_prefix())?;
         let (durable, temporaries) = (Durable::default(), AtomicU64::new(0));
-        let writer = Writer { layout, instance, durable, sidecars, temporaries };
-        let committer = Arc::new(Committer::start(writer, Queue::new(config))?);
+        let together = mount::whole_file_system(layout.root()).map_err(|error| unreadable(layout.root(), error))?;
+        let writer = Writer { layout, instance, durable, sidecars, temporaries, together };
+        let committer = Arc::new(Committer::start(writer, config)?);
         let threads = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
         let inline = Arc::new(Semaphore::new(threads.saturating_sub(1)));
         Ok(Self { committer, inline, access: config.access, directory })

@@ -23,6 +23,11 @@ impl Stripe {
         let [first, second, ..]: [u8; 32] = Sha256::digest(text.as_bytes()).into();
         Self(u16::from_be_bytes([first, second]) >> 6)
     }
+
+    /// Which of so many equal parts of all stripes it belongs to.
+    pub(crate) fn part_of(self, parts: usize) -> usize {
+        usize::from(self.0) % parts
+    }
 }
 
 /// A lock on a file, held until the value is dropped.

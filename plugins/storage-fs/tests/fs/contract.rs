@@ -9,20 +9,7 @@ use delta_storage_fs::Access;
 
 use crate::support::open;
 
-/// A store in a directory of its own, for one process.
-struct Alone(tempfile::TempDir);
-
-impl Fixture for Alone {
-    async fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    async fn open(&self) -> Arc<dyn Storage> {
-        Arc::new(open(self.0.path(), Access::Alone).unwrap())
-    }
-}
-
-/// A store that other processes may have open.
+/// A store that other processes may have open, on the file system of this machine's temporary files.
 struct Shared(tempfile::TempDir);
 
 impl Fixture for Shared {
@@ -35,23 +22,18 @@ impl Fixture for Shared {
     }
 }
 
-/// A shared store on a file system in memory, which has no journal to hide behind.
-struct OnTmpfs(tempfile::TempDir);
+/// A store for one process, on a file system in memory where there is one.
+struct AloneOnTmpfs(tempfile::TempDir);
 
-impl Fixture for OnTmpfs {
+impl Fixture for AloneOnTmpfs {
     async fn new() -> Self {
         let memory = Path::new("/dev/shm");
         Self(if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() })
     }
 
     async fn open(&self) -> Arc<dyn Storage> {
-        Arc::new(open(self.0.path(), Access::Shared).unwrap())
+        Arc::new(open(self.0.path(), Access::Alone).unwrap())
     }
-}
-
-mod alone {
-    use super::*;
-    delta_core::conformance::storage!(Alone);
 }
 
 mod shared {
@@ -59,7 +41,7 @@ mod shared {
     delta_core::conformance::storage!(Shared);
 }
 
-mod tmpfs {
+mod alone_on_tmpfs {
     use super::*;
-    delta_core::conformance::storage!(OnTmpfs);
+    delta_core::conformance::storage!(AloneOnTmpfs);
 }

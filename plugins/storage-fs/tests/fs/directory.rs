@@ -108,12 +108,13 @@ fn what_a_dead_process_left_is_removed_and_what_a_live_one_needs_is_not() {
     let id = instance.file_name().unwrap().to_str().unwrap().trim_start_matches("i-").to_owned();
     let shard = directory.path().join("files/0123abcd/s");
     fs::create_dir_all(&shard).unwrap();
-    fs::write(locks.join("i-00000000deadbeef"), "").unwrap();
     let (needed, left) = (shard.join(format!(".t-{id}-7")), shard.join(".t-00000000deadbeef-1"));
     let without_file = directory.path().join("_auth/.t-0000000000000bad-s1");
     for file in [&needed, &left, &without_file] {
         fs::write(file, "half").unwrap();
     }
+    // Last, because whoever sees it removes what belongs to it.
+    fs::write(locks.join("i-00000000deadbeef"), "").unwrap();
     let other = open(directory.path(), Access::Shared).unwrap();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
     while left.exists() || without_file.exists() || locks.join("i-00000000deadbeef").exists() {

@@ -5,4 +5,6 @@ mod contract;
 #[cfg(test)]
 mod directory;
 #[cfg(test)]
+mod file_systems;
+#[cfg(test)]
 mod support;
