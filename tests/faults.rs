@@ -6,4 +6,4 @@ mod order;
 use delta_tests::storages::Storage;
 
 /// The storages that are there to be tested.
-const STORAGES: [Storage; 1] = [Storage::Embedded];
+const STORAGES: [Storage; 2] = [Storage::Embedded, Storage::Fs];

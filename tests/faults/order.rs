@@ -9,7 +9,7 @@ use delta_tests::faults::attach::{Attached, cannot_trace};
 use delta_tests::faults::order::{Writes, Wrote, answers, violations};
 use delta_tests::faults::script::script;
 use delta_tests::faults::trace::{Called, calls};
-use delta_tests::http::Client;
+use delta_tests::http::{Client, Response};
 use delta_tests::start::Start;
 use delta_tests::storages::Storage;
 
@@ -19,9 +19,9 @@ use crate::support::{PROGRAM, data, directory, eatmydata, skipped};
 /// The calls that are looked at. Those of eatmydata that it takes away are among them.
 const CALLS: &str = "trace=write,pwrite64,writev,pwritev,sendto,sendmsg,fsync,fdatasync,syncfs,?rename,renameat,renameat2,\
                      ?link,linkat,?unlink,unlinkat,?mkdir,mkdirat";
-/// How many clients write at the same time, and how often each.
+/// How many clients write at the same time, and how often each does its four writes.
 const CLIENTS: usize = 6;
-const WRITES: usize = 8;
+const WRITES: usize = 3;
 
 /// The calls of a server while something is done with it.
 fn traced<T>(
@@ -38,6 +38,12 @@ fn traced<T>(
     (calls(&trace), done)
 }
 
+/// What a client wrote. It asks for something else, so that its last write has been seen to the end.
+fn writes_of(client: &mut Client, wrote: Vec<Wrote>) -> Writes {
+    client.get("/health").expect(200);
+    Writes { port: client.port().unwrap(), wrote }
+}
+
 /// The script, one write after the other.
 fn one_after_the_other(start: &Start, directory: &Path) -> (Vec<Called>, Writes) {
     traced(start, directory, |server| {
@@ -50,33 +56,29 @@ fn one_after_the_other(start: &Start, directory: &Path) -> (Vec<Called>, Writes)
             // The script deletes one entity that was never there.
             wrote.push(if operation.changes() { Wrote::Whatever } else { Wrote::Nothing });
         }
-        Writes { port: writer.port().unwrap(), wrote }
+        writes_of(&mut writer, wrote)
     })
 }
 
 /// Clients that write at the same time, each its own keys: what they do may share syncs.
 fn at_the_same_time(start: &Start, directory: &Path) -> (Vec<Called>, Vec<Writes>) {
+    let file = |key: &str| format!("shared_{key}.json.enc");
     let write = |client: &mut Client, number: usize| {
         let mut wrote = Vec::new();
-        for at in 0..WRITES {
-            let key = format!("c{number}-{}", at % 3);
-            let file = |key: &str| format!("shared_{key}.json.enc");
-            let map = format!("{{\"c{number}-x\":{at},\"c{number}-y\":{at}}}");
-            let (answer, what) = match at % 4 {
-                3 => {
-                    let deleted = format!("c{number}-x");
-                    (client.delete(&format!("/entity/shared/{deleted}")), Wrote::Deleted(file(&deleted)))
-                }
-                2 => {
-                    let names = ["x", "y"].map(|key| file(&format!("c{number}-{key}")));
-                    (client.put("/entity/shared", map), Wrote::Put(names.into()))
-                }
-                _ => (client.put(&format!("/entity/shared/{key}"), at.to_string()), Wrote::Put(vec![file(&key)])),
-            };
+        let mut done = |answer: Response, what| {
             assert!(answer.status < 300, "{answer:?}");
             wrote.push(what);
+        };
+        for at in 0..WRITES {
+            let [key, x, y] = [format!("c{number}-{}", at % 2), format!("c{number}-x"), format!("c{number}-y")];
+            let put = client.put(&format!("/entity/shared/{key}"), at.to_string());
+            done(put, Wrote::Put(vec![file(&key)]));
+            let put = client.put("/entity/shared", format!("{{\"{x}\":{at},\"{y}\":{at}}}"));
+            done(put, Wrote::Put(vec![file(&x), file(&y)]));
+            done(client.delete(&format!("/entity/shared/{x}")), Wrote::Deleted(file(&x)));
+            done(client.delete(&format!("/entity/shared/{x}")), Wrote::Gone("/files"));
         }
-        Writes { port: client.port().unwrap(), wrote }
+        writes_of(client, wrote)
     };
     traced(&start.clone().arg("--names=plain"), directory, |server| {
         thread::scope(|scope| {
@@ -97,7 +99,8 @@ fn without_syncs(calls: &[Called], storage: Storage, writes: &Writes) -> (usize,
     let mutation = |call: &Called| {
         let sync = ["fsync", "fdatasync", "syncfs"].contains(&call.name.as_str());
         let answer = answers.iter().position(|answer| call.begun < *answer);
-        answer.filter(|_| sync).map(|answer| (answer, call.descriptor().unwrap_or_default().to_owned()))
+        let needed = answer.filter(|answer| sync && writes.wrote[*answer] != Wrote::Nothing);
+        needed.map(|answer| (answer, call.descriptor().unwrap_or_default().to_owned()))
     };
     let mutations: BTreeSet<_> = calls.iter().filter_map(mutation).collect();
     let unnoticed = mutations.iter().filter(|left_out| {

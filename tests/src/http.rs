@@ -41,6 +41,11 @@ impl Request {
         self
     }
 
+    /// What it is about, as it is sent.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
     fn has(&self, name: &str) -> bool {
         self.headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name))
     }

@@ -129,6 +129,7 @@ impl Writer {
             },
             (Change::Put(_), None) => Err(Error::internal("a write has no temporary file")),
             (Change::Delete, _) => match fs::remove_file(path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Then::GoOn),
                 Err(error) if is_refusal(&error) => Err(failed("remove", path, error)),
                 Err(error) => Err(unknown("remove", path, &error)),
                 Ok(()) => Ok(Then::GoOn),
@@ -216,7 +217,9 @@ impl Writer {
     }
 }
 
-/// Refuses a write that does not find what it demands; a removal of nothing is done.
+/// Refuses a write that does not find what it demands; a removal of nothing is done where nothing ever was.
+///
+/// Elsewhere whoever removed it may have died before that was durable, so the directory is synced all the same.
 fn check(demand: &Demand) -> Result<Then> {
     let place = &demand.place;
     let found = read::head(place.name.space, &place.path).map_err(|error| unreadable(&place.path, error))?;
@@ -224,7 +227,8 @@ fn check(demand: &Demand) -> Result<Then> {
         return Err(Error::conflict("the object is not in the expected state"));
     }
     match (&demand.change, found) {
-        (Change::Delete | Change::Quarantine, None) => Ok(Then::Done),
+        (Change::Quarantine, None) => Ok(Then::Done),
+        (Change::Delete, None) if !place.directory.exists() => Ok(Then::Done),
         _ => Ok(Then::GoOn),
     }
 }

@@ -123,18 +123,25 @@ fn map_result(
             Err(error) => _ = failed.insert(key.to_string(), error),
         }
     }
+    // Whoever may repeat the request must not be told so while a part of it may have happened.
+    let unknown = failed.iter().find(|(_, error)| error.kind() == ErrorKind::OutcomeUnknown);
+    let Some((key, worst)) = unknown.or_else(|| failed.first_key_value()) else {
+        return Ok(Json(MapResult { status: "ok".into(), versions, etags }));
+    };
+    let (kind, written) = (worst.kind(), versions.len());
+    let alike = failed.values().all(|error| error.kind() == kind);
+    let said =
+        format!("{written} of the documents were written; results says what became of the others, of {key}: {worst}");
     if versions.is_empty()
+        && alike
         && let Some((_, error)) = failed.pop_first()
     {
         return Err(error.into());
     }
-    if failed.is_empty() {
-        return Ok(Json(MapResult { status: "ok".into(), versions, etags }));
-    }
-    let said = format!("{} of the documents were written; results says what became of the others", versions.len());
-    let error = match failed.values().all(|error| error.kind() == ErrorKind::Conflict) {
-        true => Error::conflict(said),
-        false => Error::unavailable(said),
+    let error = match kind {
+        ErrorKind::OutcomeUnknown => Error::outcome_unknown(said),
+        ErrorKind::Conflict if alike => Error::conflict(said),
+        _ => Error::unavailable(said),
     };
     let results = failed.into_iter().map(|(key, error)| (key, error.code().to_owned())).collect();
     Err(Problem::from(error).partly(versions, results))

@@ -106,7 +106,7 @@ pub fn run(program: &Path, storage: Storage, point: Point) -> Result<Seen, Strin
     let data = directory.path().join("data");
     let start = storage.serve(program, &data).variable("RUST_LOG", "warn");
     let server = start.try_up().map_err(|ended| format!("no start: {ended:?}"))?;
-    let run = Run { point, root: storage.root(&data), trace: directory.path().join("trace") };
+    let run = Run { point, storage, root: storage.root(&data), trace: directory.path().join("trace") };
     let script = script();
     let mut ledger = Ledger::new(&script);
     let seen = run.script(&server, &script, &mut ledger);
@@ -118,6 +118,7 @@ pub fn run(program: &Path, storage: Storage, point: Point) -> Result<Seen, Strin
 
 struct Run {
     point: Point,
+    storage: Storage,
     /// Where the storage keeps its files.
     root: PathBuf,
     /// Where strace notes what it did.
@@ -133,7 +134,7 @@ impl Run {
             let request = operation.request(&mut client);
             let here = at == self.point.operation;
             if here {
-                attached = Some(Attached::to(server.id(), &self.arguments(), &self.trace)?);
+                attached = Some(Attached::to(server.id(), &self.arguments(script), &self.trace)?);
             }
             let answer = match request {
                 Ok(Some(request)) => client.try_send(&request).ok(),
@@ -167,13 +168,15 @@ impl Run {
         Ok(seen)
     }
 
-    fn arguments(&self) -> Vec<OsString> {
+    fn arguments(&self, script: &[Operation]) -> Vec<OsString> {
         let Point { call, nth, fault, .. } = self.point;
         let mut arguments: Vec<OsString> =
             ["-e", &format!("inject={}:{}:when={nth}", call.names, fault.inject())].map(OsString::from).into();
         // Sockets, pipes and the log are written, too.
         if call.name == "write" {
-            let files = super::paths::written(&self.root);
+            let before = script.iter().take(self.point.operation).flat_map(|operation| &operation.after);
+            let writes = before.filter(|(_, after)| after.is_some()).count();
+            let files = super::paths::written(self.storage, &self.root, writes);
             arguments.extend(files.into_iter().flat_map(|file| ["-P".into(), file.into_os_string()]));
         }
         arguments

@@ -7,7 +7,7 @@ use std::thread;
 
 use super::inject::{CALLS, Call, Fault, Point, Seen, run};
 use super::ledger::Outcome;
-use super::script::script;
+use super::script::{Operation, script};
 use crate::random::Random;
 use crate::storages::Storage;
 
@@ -105,14 +105,16 @@ pub fn sweep(plan: &Sweep, progress: impl Fn(&Report, Point) + Sync) -> Result<R
     if broken.is_empty() { Ok(report) } else { Err(broken.join("\n")) }
 }
 
-/// Points at random, so many for each of some kinds of calls.
-pub fn sample(random: &mut Random, calls: &[&str], each: usize) -> Vec<Point> {
-    let operations = script().len();
-    let mut points = Vec::new();
-    for call in CALLS.into_iter().filter(|call| calls.contains(&call.name)) {
-        for fault in Fault::ALL.into_iter().cycle().skip(random.index(Fault::ALL.len())).take(each) {
-            points.push(Point { operation: random.index(operations), call, nth: 1, fault, stay: random.below(4) == 0 });
-        }
-    }
-    points
+/// A point at random for a call and a fault: one of the operations that make such a call, most of the time.
+pub fn point(random: &mut Random, call: Call, fault: Fault) -> Point {
+    let makes = |operation: &Operation| match call.name {
+        "unlink" => operation.changes() && operation.after.iter().any(|(_, after)| after.is_none()),
+        _ => operation.after.iter().any(|(_, after)| after.is_some()),
+    };
+    let script = script();
+    // Directories are made in the beginning.
+    let among = if call.name == "mkdir" { script.len() / 2 } else { script.len() };
+    let operations: Vec<usize> = (0..among).filter(|at| script.get(*at).is_some_and(makes)).collect();
+    let operation = operations.get(random.index(operations.len())).copied().unwrap_or_default();
+    Point { operation, call, nth: 1, fault, stay: random.below(4) == 0 }
 }
