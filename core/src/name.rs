@@ -120,6 +120,11 @@ impl DatabaseName {
     pub(crate) fn reserved(space: &str) -> Self {
         Self(format!("/{space}").into())
     }
+
+    /// Whether this is such a name.
+    pub(crate) fn is_reserved(&self) -> bool {
+        self.0.starts_with('/')
+    }
 }
 
 /// Where an entity lives.

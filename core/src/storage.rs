@@ -100,6 +100,15 @@ impl ObjectName {
     }
 }
 
+impl fmt::Display for ObjectName {
+    /// Space, group and name, for people: `files/0a1b2c3d/8h7…`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.space.as_str())?;
+        let parts = [self.group.as_str(), &*self.name];
+        parts.iter().filter(|part| !part.is_empty()).try_for_each(|part| write!(f, "/{part}"))
+    }
+}
+
 /// Which state of an object was seen: opaque, and different for every write.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Revision(Bytes);

@@ -15,6 +15,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::address::{NameMode, Names, superblock_name};
+use crate::copying;
 use crate::error::{Error, ErrorKind, Result};
 use crate::keyring::{KeyState, Keyring, Root, StoreId};
 use crate::keys::{MasterKey, Secret, fill_random};
@@ -51,6 +52,27 @@ struct NameKeyLine {
     ct: String,
 }
 
+/// What a superblock says of a store that never changes: its id, and the check value of each key.
+#[derive(Debug)]
+pub(crate) struct Claims {
+    store_id: String,
+    checks: Vec<(KeyId, String)>,
+}
+
+impl Claims {
+    /// What the first line says, authentic or not.
+    pub(crate) fn of(bytes: &[u8]) -> Result<Self> {
+        let line: Line = serde_json::from_slice(split_lines(bytes)?.0).map_err(|error| damaged(&error.to_string()))?;
+        Ok(Self { store_id: line.store_id, checks: line.keys.into_iter().map(|key| (key.key_id, key.check)).collect() })
+    }
+
+    /// Whether both cannot be true.
+    pub(crate) fn contradict(&self, other: &Self) -> bool {
+        let denied = |(id, check): &(KeyId, String)| other.checks.iter().any(|(own, it)| own == id && it != check);
+        self.store_id != other.store_id || self.checks.iter().any(denied)
+    }
+}
+
 /// What a store is, opened.
 #[derive(Debug)]
 pub struct Superblock {
@@ -84,6 +106,12 @@ impl Superblock {
         }
         let keyring = Keyring::new(store, roots)?;
         Ok(Self { generation: self.generation + 1, names: self.names, keyring, name_key: self.name_key.clone() })
+    }
+
+    /// What it says that never changes.
+    pub(crate) fn claims(&self) -> Claims {
+        let checks = self.keyring.roots().map(|root| (root.id().clone(), HEXLOWER.encode(&root.check())));
+        Claims { store_id: self.keyring.store().to_string(), checks: checks.collect() }
     }
 
     /// Whether a master key is one of this store's.
@@ -175,11 +203,14 @@ impl Superblock {
 }
 
 /// The bytes of a store's newest superblock; `None` in a new store. Data without a superblock is damage: a second one would
-/// make it unreadable for good.
+/// make it unreadable for good. A copy that was not finished is no store.
 pub async fn read(storage: &dyn Storage) -> Result<Option<(u64, Bytes)>> {
     let names: Vec<_> = storage.list(Space::Store, &Group::none()).try_collect().await?;
-    let generation = |name: &str| name.strip_prefix("format.").and_then(|number| number.parse::<u64>().ok());
-    let Some(newest) = names.iter().filter_map(|listed| generation(&listed.name)).max() else {
+    if names.iter().any(|listed| &*listed.name == copying::MARK) {
+        let message = "this is the copy of a store that was cut short; run the same `deltadb migrate` again";
+        return Err(Error::new(ErrorKind::Invalid, message).with_code("unfinished_copy"));
+    }
+    let Some(newest) = names.iter().filter_map(|listed| generation_of(&listed.name)).max() else {
         return refuse_data(storage).await.map(|()| None);
     };
     let stored = storage.get(&superblock_name(newest)).await?;
@@ -194,6 +225,11 @@ async fn refuse_data(storage: &dyn Storage) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The generation that an object's name stands for.
+pub(crate) fn generation_of(name: &str) -> Option<u64> {
+    name.strip_prefix("format.").and_then(|number| number.parse().ok())
 }
 
 fn recognise(store: StoreId, key: &KeyLine, masters: &[MasterKey]) -> Result<Root> {
