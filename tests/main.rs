@@ -27,11 +27,15 @@ mod faults;
 #[cfg(test)]
 mod front_door;
 #[cfg(test)]
+mod fsck;
+#[cfg(test)]
 mod grpc;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod logs;
+#[cfg(test)]
+mod migrate;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]

@@ -40,9 +40,10 @@ pub struct Checked {
 }
 
 /// Whether an object that was refused for this reason may be whole all the same, so that it must not be moved aside: the
-/// key or the version that it needs is not here, or the disk could not be read.
+/// key or the version that it needs is not here, the disk could not be read, or it cannot be reached by its name.
 pub fn may_be_whole(error: &Error) -> bool {
-    error.kind() != ErrorKind::Damaged || ["unknown_key", "unknown_format"].contains(&error.code())
+    let codes = ["unknown_key", "unknown_format", "unreachable"];
+    error.kind() != ErrorKind::Damaged || codes.contains(&error.code())
 }
 
 impl Check {
@@ -110,7 +111,8 @@ impl Check {
         let stored = match self.storage.get(&name).await {
             Ok(Some(stored)) => stored,
             Ok(None) => {
-                let error = Error::damaged("it is listed, and nobody finds it under its name").with_code("misplaced");
+                let message = "it is listed, and its name leads elsewhere; move it away by hand";
+                let error = Error::damaged(message).with_code("unreachable");
                 return Checked { entity: self.by_name(&name), name, found: Err(error) };
             }
             Err(error) => return Checked { entity: self.by_name(&name), name, found: Err(error) },

@@ -116,8 +116,9 @@ impl Copy {
             return Ok(());
         }
         let count = writes.len() as u64;
-        for answer in to.write_batch(writes).await? {
-            answer?;
+        let names: Vec<_> = writes.iter().map(|write| write.name.clone()).collect();
+        for (name, answer) in names.into_iter().zip(to.write_batch(writes).await?) {
+            answer.map_err(|error| error.context(name))?;
         }
         self.tally.written += count;
         Ok(())

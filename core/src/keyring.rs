@@ -125,8 +125,8 @@ pub(crate) fn expand<const N: usize>(key: &Prk, info: &[&[u8]]) -> Secret<N> {
     Secret::new(out)
 }
 
-/// The keys of a store: one active, and those that can still decrypt.
-#[derive(Debug)]
+/// The keys of a store: one active, and those that can still decrypt. Clones share them.
+#[derive(Debug, Clone)]
 pub struct Keyring {
     store: StoreId,
     active: Arc<Root>,

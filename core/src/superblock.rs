@@ -23,6 +23,8 @@ use crate::name::KeyId;
 use crate::storage::{Expect, Group, Object, Public, Space, Storage};
 
 const FORMAT: u32 = 1;
+/// How the line about a damaged superblock ends.
+pub const ADVICE: &str = "; nothing was changed, see what `deltadb fsck` says";
 
 /// The JSON line; its fields are written in this order.
 #[derive(Debug, Serialize, Deserialize)]
@@ -229,7 +231,8 @@ async fn refuse_data(storage: &dyn Storage) -> Result<()> {
 
 /// The generation that an object's name stands for.
 pub(crate) fn generation_of(name: &str) -> Option<u64> {
-    name.strip_prefix("format.").and_then(|number| number.parse().ok())
+    let number = name.strip_prefix("format.")?.parse().ok()?;
+    (&*superblock_name(number).name == name).then_some(number)
 }
 
 fn recognise(store: StoreId, key: &KeyLine, masters: &[MasterKey]) -> Result<Root> {
@@ -297,8 +300,7 @@ fn fixed<const N: usize>(hex: &str) -> Result<[u8; N]> {
 }
 
 fn damaged(how: &str) -> Error {
-    let message = format!("the superblock is damaged: {how}; nothing was changed, restore it from a backup");
-    Error::damaged(message).with_code("damaged_superblock")
+    Error::damaged(format!("the superblock is damaged: {how}{ADVICE}")).with_code("damaged_superblock")
 }
 
 #[cfg(test)]

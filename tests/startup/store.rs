@@ -86,7 +86,8 @@ fn a_damaged_superblock_is_told_and_left_alone() {
             kept.replace(bytes.clone());
             change(bytes);
         });
-        let line = format!("error: the superblock is damaged: {how}; nothing was changed, restore it from a backup");
+        let line =
+            format!("error: the superblock is damaged: {how}; nothing was changed, see what `deltadb fsck` says");
         assert_eq!(failure(&serve(&directory), &directory), line);
         rewrite_superblock(&directory, |bytes| bytes.clone_from(&kept.borrow()));
     }

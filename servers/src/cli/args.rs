@@ -9,6 +9,7 @@ use delta_core::keys::SecretText;
 use serde_json::Value;
 
 use crate::cli::client::ClientCommand;
+use crate::cli::offline::{FSCK_EXAMPLES, FsckArgs, MIGRATE_EXAMPLES, MigrateArgs};
 use crate::secrets::Secrets;
 
 /// An encrypted-at-rest JSON database.
@@ -33,6 +34,12 @@ pub(crate) enum Command {
     Worker(WorkerArgs),
     #[command(flatten)]
     Client(Box<ClientCommand>),
+    /// Check every object of a store that no server has open
+    #[command(after_help = FSCK_EXAMPLES)]
+    Fsck(Box<FsckArgs>),
+    /// Copy a store from one storage to another
+    #[command(after_help = MIGRATE_EXAMPLES)]
+    Migrate(Box<MigrateArgs>),
     /// List the plug-ins that are compiled in
     #[command(after_help = "Examples:\n  deltadb plugins")]
     Plugins,

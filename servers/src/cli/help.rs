@@ -5,11 +5,12 @@ use clap::{Command, CommandFactory};
 use super::args::Cli;
 
 /// The groups of commands, in the order of the help; a command without a group stands in the last.
-const GROUPS: [(&str, &[&str]); 5] = [
+const GROUPS: [(&str, &[&str]); 6] = [
     ("Run a server", &["serve", "main", "worker"]),
     ("Documents", &["get", "put", "patch", "delete", "list"]),
     ("Databases, schemas and keys", &["databases", "schema", "keys", "workers"]),
     ("Sessions", &["login", "logout", "me"]),
+    ("A store at rest", &["fsck", "migrate"]),
     ("About this program", &[]),
 ];
 
@@ -35,6 +36,7 @@ Environment:
 Exit codes:
   0  done
   1  failed, or wrongly used; one line on standard error says what went wrong and what to do
+  2  `fsck` or `migrate` found something that is damaged
   3  what was named does not exist
   4  somebody else changed it, or the stated condition does not hold
   5  the credential is missing, wrong, or does not allow this

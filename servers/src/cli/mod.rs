@@ -5,6 +5,8 @@ mod client;
 mod documents;
 pub(crate) mod go_flags;
 pub(crate) mod help;
+mod offline;
+pub(crate) mod progress;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -58,6 +60,8 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
             "this version has no Processing Workers to start; `deltadb serve` does all the work in one process"
         ),
         Command::Client(command) => return Ok(command.run()),
+        Command::Fsck(args) => return args.run(),
+        Command::Migrate(args) => return args.run(),
         Command::Plugins => {
             for plugin in delta_core::plugin::plugins() {
                 print_line(&format!("{:<10} {:<12} {}", plugin.open.point(), plugin.name, plugin.about));

@@ -1,6 +1,6 @@
 //! What a process can be.
 
-mod harden;
-mod keys;
+pub(crate) mod harden;
+pub(crate) mod keys;
 pub(crate) mod serve;
 mod store;

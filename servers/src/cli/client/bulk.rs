@@ -18,7 +18,8 @@ use serde_json::{Value, json};
 use super::connection::Connection;
 use super::failure::{Failure, Outcome};
 use super::http::{Client, JSON};
-use super::{input, output, progress};
+use super::{input, output};
+use crate::cli::progress;
 
 /// The most documents in one request, as servers have it by default.
 const BATCH_ENTITIES_MAX: usize = 1_000;

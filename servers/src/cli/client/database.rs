@@ -11,7 +11,8 @@ use super::super::eprint_line;
 use super::connection::Connection;
 use super::failure::{Exit, Failure, Outcome};
 use super::http::{Client, JSON};
-use super::{input, output, progress};
+use super::{input, output};
+use crate::cli::progress;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:

@@ -14,7 +14,8 @@ use super::connection::Connection;
 use super::failure::Outcome;
 use super::http::{Client, JSON, bad_answer};
 use super::list::{PAGE_KEYS_MAX, Query};
-use super::{output, progress};
+use super::output;
+use crate::cli::progress;
 
 /// How many bytes of documents are asked for at once; one that is larger comes alone.
 const GROUP_BYTES_MAX: u64 = 8 << 20;

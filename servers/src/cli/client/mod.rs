@@ -15,7 +15,6 @@ mod keys;
 mod list;
 mod login;
 mod output;
-mod progress;
 mod schema;
 mod sessions;
 mod store;

@@ -1,0 +1,105 @@
+//! Opening a store that exists, to look at it: its storage with the lock, its superblocks with the keys at hand.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use delta_core::check::Check;
+use delta_core::generations::{self, Generation};
+use delta_core::keys::MasterKey;
+use delta_core::plugin::{Settings, open_storage};
+use delta_core::seal::Sealer;
+use delta_core::storage::Storage;
+use delta_core::superblock::{self, Superblock};
+use serde_json::{Map, Value};
+
+use crate::config::Config;
+use crate::plugins;
+use crate::roles::keys;
+use crate::secrets::Secrets;
+
+/// A storage plug-in, and the directory where it keeps the store.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    plugin: String,
+    settings: Map<String, Value>,
+    path: Option<PathBuf>,
+}
+
+impl Place {
+    /// The place of the store that `serve` would open.
+    pub(super) fn of(config: &Config) -> Self {
+        let plugin = config.storage.plugin.clone();
+        let mut settings = config.storage.settings.clone();
+        if plugin == "embedded" && !settings.contains_key("path") {
+            settings.insert("path".into(), config.data_dir.join("store").to_string_lossy().as_ref().into());
+        }
+        let path = settings.get("path").and_then(Value::as_str).map(PathBuf::from);
+        Self { plugin, settings, path }
+    }
+
+    /// A place as a person writes it: `fs:./shared/db`.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let parts = text.split_once(':').filter(|(plugin, path)| !plugin.is_empty() && !path.is_empty());
+        let (plugin, path) =
+            parts.ok_or("write a storage and its directory, like fs:./shared/db or embedded:./delta-data/store")?;
+        let settings = Map::from_iter([("path".to_owned(), Value::from(path))]);
+        Ok(Self { plugin: plugin.into(), settings, path: Some(path.into()) })
+    }
+
+    /// Opens the storage, or makes it; a store that another process has open is refused.
+    pub(super) async fn open(&self) -> delta_core::Result<Arc<dyn Storage>> {
+        let opened = open_storage(&self.plugin, Settings::new(self.settings.clone())).await;
+        opened.map_err(|error| plugins::hint(error, "storage", &self.plugin))
+    }
+
+    /// Refuses a place where nothing is: a mistyped path must not become a new store.
+    pub(super) fn exists(&self) -> Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let deeper = path.join("store");
+        if self.plugin == "embedded" && deeper.is_dir() {
+            bail!("there is no store in {self}; the one of that data directory is embedded:{}", deeper.display());
+        }
+        match std::fs::read_dir(path).map_or(true, |mut entries| entries.next().is_none()) {
+            true => bail!("there is no store in {self}; check where it is"),
+            false => Ok(()),
+        }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.path {
+            Some(path) => write!(f, "{}:{}", self.plugin, path.display()),
+            None => f.write_str(&self.plugin),
+        }
+    }
+}
+
+/// An open store, and every superblock it has, the newest first.
+pub(super) struct Found {
+    pub(super) storage: Arc<dyn Storage>,
+    pub(super) generations: Vec<Generation>,
+}
+
+/// Reads the superblocks of an open storage with the keys that were given.
+pub(super) async fn superblocks(
+    config: &Config,
+    secrets: &Secrets,
+    place: &Place,
+    storage: Arc<dyn Storage>,
+) -> Result<Found> {
+    if superblock::read(&*storage).await?.is_none() {
+        bail!("there is no store in {place}; check where it is");
+    }
+    let masters: Vec<MasterKey> = keys::masters(config, secrets, false).await?;
+    let generations = generations::read(&*storage, &masters).await?;
+    Ok(Found { storage, generations })
+}
+
+/// What checks the objects of a store, with the keys and names of one of its superblocks.
+pub(super) fn check(config: &Config, storage: &Arc<dyn Storage>, superblock: &Superblock) -> Result<Check> {
+    let names = Arc::new(superblock.open_names()?);
+    let sealer = Sealer::new(Arc::new(superblock.keyring.clone()), names, config.writer());
+    Ok(Check::new(storage.clone(), Arc::new(sealer)))
+}
