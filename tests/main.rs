@@ -49,6 +49,8 @@ mod sdk;
 #[cfg(test)]
 mod seeds;
 #[cfg(test)]
+mod shared_fs;
+#[cfg(test)]
 mod startup;
 #[cfg(test)]
 mod support;

@@ -14,7 +14,7 @@ use delta_tests::server::Server;
 use delta_tests::start::{Finished, Start};
 use serde_json::{Value, json};
 
-use crate::support::{data, dev, directory, has, run, serve, skipped};
+use crate::support::{PROGRAM, data, dev, directory, has, run, serve, skipped};
 
 /// The admin key that the clients of document 001 hold.
 const SEEDS_ADMIN_KEY: &str = "mysecretkey";
@@ -221,4 +221,47 @@ fn the_python_client_of_document_001_runs_unchanged() {
 #[test]
 fn the_shell_client_of_document_001_runs_unchanged() {
     shell_client("001_", with_admin_key, admin_key);
+}
+
+/// The quick start of document 001: the directory, the Main Worker on it, and an entity that comes and goes. The Processing
+/// Worker of its third step has no counterpart yet.
+#[test]
+fn the_quick_start_of_document_001_works_on_a_shared_directory() {
+    let Some(document) = document("001_") else {
+        return skipped("DELTA_TESTS_SEEDS_DIR names no directory with the documents");
+    };
+    if !["bash", "curl"].into_iter().all(has) {
+        return skipped("this needs bash and curl");
+    }
+    let place = match Place::find() {
+        Ok(place) => place,
+        Err(why) => return skipped(&why),
+    };
+    let directory = directory();
+    let step = |heading: &str| {
+        let line = format!("cd {} && {}", directory.path().display(), block(&document, heading, "bash"));
+        // The fourth step says which, for a person's shell.
+        let finished = place.run(&["bash", "-c", &line], &[("ADMIN_KEY", SEEDS_ADMIN_KEY)]);
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        finished.stdout
+    };
+    step("1. Create the shared filesystem directory");
+    let code = block(&document, "2. Start the Main Worker", "bash");
+    let (program, flags) = code.trim().split_once(char::is_whitespace).unwrap();
+    let flags: Vec<&str> = flags.split_whitespace().filter(|word| *word != "\\").collect();
+    let link = directory.path().join(program);
+    fs::create_dir_all(link.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(Start::bare(PROGRAM, &[]).program(), &link).unwrap();
+    let start = with_admin_key(&directory).line(link.to_str().unwrap(), &flags).directory(directory.path());
+    let start = start.prefix(&place.prefix());
+    let server = start.up();
+    let stored = step("4. Store an entity");
+    assert!(stored.contains(r#""status":"ok""#), "{stored}");
+    let printed = server.kill().output;
+    assert!(printed.contains("Data:      ./shared/db\n"), "{printed}");
+    let _server = start.up();
+    let retrieved: Value = serde_json::from_str(&step("5. Retrieve the entity")).unwrap();
+    assert_eq!(retrieved, json!({"messages": [{"role": "user", "content": "Hello!"}]}));
+    assert_eq!(step("6. Delete the entity"), r#"{"status":"ok"}"#);
+    assert!(directory.path().join("shared/db/_store").is_dir());
 }

@@ -3,6 +3,8 @@
 //! Every flag is also a key of the file and a variable `DELTADB_…`. Secrets never pass through here, because an error of
 //! the configuration quotes values: see [`crate::secrets`].
 
+mod storage;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -27,6 +29,8 @@ use crate::proxies::Proxies;
 use crate::rest::Origins;
 use crate::secrets::SECRET_FIELDS;
 
+use storage::Sidecar;
+
 /// The beginning of every variable of the configuration.
 pub(crate) const ENV_PREFIX: &str = "DELTADB_";
 /// Variables that belong to the client commands.
@@ -43,6 +47,7 @@ pub(crate) enum LogFormat {
 /// A plug-in and its own settings.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Selected {
+    #[serde(default)]
     pub(crate) plugin: String,
     #[serde(flatten)]
     pub(crate) settings: Map<String, Value>,
@@ -56,6 +61,10 @@ pub(crate) struct Config {
     pub(crate) grpc_addr: SocketAddr,
     pub(crate) data_dir: PathBuf,
     pub(crate) storage: Selected,
+    pub(crate) shared_fs: Option<PathBuf>,
+    pub(crate) multi_main: bool,
+    pub(crate) sidecar: Option<Sidecar>,
+    pub(crate) templates_dir: Option<PathBuf>,
     pub(crate) validator: Selected,
     pub(crate) names: NameMode,
     pub(crate) key_id: KeyId,
@@ -79,7 +88,9 @@ pub(crate) struct Config {
     pub(crate) cache_bytes: usize,
     pub(crate) cache_size: Option<usize>,
     pub(crate) cache_ttl: ConfigDuration,
+    pub(crate) cache_max_stale: Option<ConfigDuration>,
     pub(crate) key_index_bytes: usize,
+    pub(crate) list_max_stale: Option<ConfigDuration>,
     pub(crate) auth_failure_burst: NonZeroU32,
     pub(crate) auth_failure_rate: NonZeroU32,
     pub(crate) trusted_proxies: Proxies,
@@ -97,7 +108,12 @@ impl Default for Config {
             rest_addr: SocketAddr::from(([127, 0, 0, 1], 8080)),
             grpc_addr: SocketAddr::from(([127, 0, 0, 1], 50051)),
             data_dir: "./delta-data".into(),
-            storage: selected("embedded"),
+            // Chosen by the flags where nothing names one.
+            storage: selected(""),
+            shared_fs: None,
+            multi_main: false,
+            sidecar: None,
+            templates_dir: None,
             validator: selected("jsonschema"),
             names: NameMode::Sealed,
             #[expect(clippy::expect_used, reason = "a constant that parses")]
@@ -122,7 +138,9 @@ impl Default for Config {
             cache_bytes: limits.cache.bytes_max,
             cache_size: None,
             cache_ttl: ConfigDuration(Duration::ZERO),
+            cache_max_stale: None,
             key_index_bytes: limits.key_index_bytes_max,
+            list_max_stale: None,
             auth_failure_burst: limiter::BURST,
             auth_failure_rate: limiter::RATE_PER_SEC,
             trusted_proxies: Proxies::default(),
@@ -156,8 +174,9 @@ impl Config {
             let field = if ["storage", "validator"].contains(&&*field) { format!("{field}.plugin") } else { field };
             figment = figment.merge((field, value));
         }
-        let config: Self = figment.extract().map_err(|error| anyhow!(one_line(error)))?;
+        let mut config: Self = figment.extract().map_err(|error| anyhow!(one_line(error)))?;
         config.check()?;
+        config.settle_storage()?;
         Ok(config)
     }
 
@@ -204,9 +223,12 @@ impl Config {
             entries_max: self.cache_size,
             ttl: (!self.cache_ttl.0.is_zero()).then_some(self.cache_ttl.0),
         };
+        let defaults = EngineLimits::default();
         EngineLimits {
             cache,
+            cache_max_stale: self.cache_max_stale.map_or(defaults.cache_max_stale, |age| age.0),
             key_index_bytes_max: self.key_index_bytes,
+            list_max_stale: self.list_max_stale.map_or(defaults.list_max_stale, |age| age.0),
             batch_entities_max: self.batch_entities_max,
             patch: PatchLimits {
                 // What fits through one of the ports can be patched through both.
@@ -214,7 +236,7 @@ impl Config {
                 depth_max: self.document_depth_max,
                 ..PatchLimits::default()
             },
-            ..EngineLimits::default()
+            ..defaults
         }
     }
 

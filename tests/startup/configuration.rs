@@ -15,19 +15,33 @@ fn configured(directory: &TempDir, text: &str) -> Start {
     serve(directory).arg("--config").arg(file)
 }
 
+/// `serve` over a directory that processes may share.
+fn shared(directory: &TempDir) -> Start {
+    serve(directory).arg("--shared-fs").arg(directory.path().join("db"))
+}
+
 fails! {
     an_unknown_field_in_the_file_is_named: |directory| configured(directory, "rest_adr = \"127.0.0.1:0\"\n")
-        => "error: configuration: unknown setting \"rest_adr\"; available: rest_addr, grpc_addr, data_dir, storage, validator, names, key_id, master_key_file, admin_key_file, worker_id, client_ttl, rest_max_body_size, grpc_max_recv_msg_size, tls_cert, tls_key, header_bytes_max, connections_max, connections_per_address_max, header_deadline, idle_deadline, body_deadline, request_deadline, document_depth_max, batch_entities_max, cache_bytes, cache_size, cache_ttl, key_index_bytes, auth_failure_burst, auth_failure_rate, trusted_proxies, cors_origin, log_format, dev";
+        => "error: configuration: unknown setting \"rest_adr\"; available: rest_addr, grpc_addr, data_dir, storage, shared_fs, multi_main, sidecar, templates_dir, validator, names, key_id, master_key_file, admin_key_file, worker_id, client_ttl, rest_max_body_size, grpc_max_recv_msg_size, tls_cert, tls_key, header_bytes_max, connections_max, connections_per_address_max, header_deadline, idle_deadline, body_deadline, request_deadline, document_depth_max, batch_entities_max, cache_bytes, cache_size, cache_ttl, cache_max_stale, key_index_bytes, list_max_stale, auth_failure_burst, auth_failure_rate, trusted_proxies, cors_origin, log_format, dev";
     an_unknown_variable_is_named: |directory| serve(directory).variable("DELTADB_REST_ADR", "127.0.0.1:0")
-        => "error: configuration: unknown setting \"rest_adr\"; available: rest_addr, grpc_addr, data_dir, storage, validator, names, key_id, master_key_file, admin_key_file, worker_id, client_ttl, rest_max_body_size, grpc_max_recv_msg_size, tls_cert, tls_key, header_bytes_max, connections_max, connections_per_address_max, header_deadline, idle_deadline, body_deadline, request_deadline, document_depth_max, batch_entities_max, cache_bytes, cache_size, cache_ttl, key_index_bytes, auth_failure_burst, auth_failure_rate, trusted_proxies, cors_origin, log_format, dev";
+        => "error: configuration: unknown setting \"rest_adr\"; available: rest_addr, grpc_addr, data_dir, storage, shared_fs, multi_main, sidecar, templates_dir, validator, names, key_id, master_key_file, admin_key_file, worker_id, client_ttl, rest_max_body_size, grpc_max_recv_msg_size, tls_cert, tls_key, header_bytes_max, connections_max, connections_per_address_max, header_deadline, idle_deadline, body_deadline, request_deadline, document_depth_max, batch_entities_max, cache_bytes, cache_size, cache_ttl, cache_max_stale, key_index_bytes, list_max_stale, auth_failure_burst, auth_failure_rate, trusted_proxies, cors_origin, log_format, dev";
     an_unknown_flag_is_named: |directory| serve(directory).arg("--rest-adr=127.0.0.1:0")
         => "error: unexpected argument '--rest-adr' found; tip: a similar argument exists: '--rest-addr'; see `deltadb serve --help`";
     an_unknown_field_of_a_plugin_is_named: |directory| configured(directory, "[storage]\nplugin = \"embedded\"\njournal = 1\n")
         => "error: settings of plug-in embedded: unknown field `journal`, expected one of `path`, `cache_bytes`, `write_buffer_bytes`, `journal_bytes`, `commit_writes_max`, `waiting_writes_max`, `waiting_bytes_max`";
     an_unknown_storage_lists_what_is_available: |directory| serve(directory).arg("--storage=papyrus")
-        => "error: no storage plug-in is called \"papyrus\"; available: embedded, memory";
+        => "error: no storage plug-in is called \"papyrus\"; available: embedded, fs, memory";
     an_unknown_validator_lists_what_is_available: |directory| serve(directory).arg("--validator=oracle")
         => "error: no validator plug-in is called \"oracle\"; available: jsonschema";
+    a_flag_of_another_storage_is_refused: |directory| serve(directory).args(&["--storage=embedded", "--multi-main"])
+        => "error: --multi-main is for the storage fs, and embedded is chosen; leave one of them out";
+    a_flag_of_a_shared_store_is_refused_where_nobody_shares_it: |directory| shared(directory).arg("--cache-max-stale=1s")
+        => "error: --cache-max-stale is for a store that other processes write too, and this one has its own; leave it out";
+    a_directory_that_is_given_twice_is_refused: |directory| {
+        configured(directory, "[storage]\nplugin = \"fs\"\npath = \"db\"\n").arg("--shared-fs=other")
+    } => "error: --shared-fs and the setting path of [storage] say different things; give one of them";
+    a_sidecar_that_cannot_be_is_named: |directory| shared(directory).arg("--sidecar=late")
+        => "error: configuration: sidecar: unknown variant: found `late`, expected `one of `lazy`, `sync`, `off``";
     a_file_that_is_not_there_is_named: |directory| serve(directory).arg("--config").arg(directory.path().join("none.toml"))
         => "error: there is no configuration file DIR/none.toml; check --config";
     a_file_that_is_not_toml_is_named: |directory| configured(directory, "rest_addr 127.0.0.1\n")

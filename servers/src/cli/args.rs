@@ -83,6 +83,8 @@ Keys:
 
 Examples:
   deltadb serve --dev
+  deltadb serve --shared-fs ./shared/db
+  deltadb serve --shared-fs ./shared/db --multi-main --rest-addr 127.0.0.1:8081
   deltadb serve --config /etc/deltadb.toml
   deltadb main --config /etc/deltadb.toml
   ADMIN_KEY=… MASTER_KEY=… deltadb serve --rest-addr 0.0.0.0:8080";
@@ -112,9 +114,21 @@ pub(crate) struct ServeArgs {
     /// Where data is kept [default: ./delta-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// The storage plug-in [default: embedded]
+    /// The storage plug-in [default: embedded, or fs with --shared-fs]
     #[arg(long, value_name = "NAME")]
     storage: Option<String>,
+    /// Keep data in this directory, one file an entity, with the storage fs [default of fs: ./shared/db]
+    #[arg(long, value_name = "DIR")]
+    shared_fs: Option<PathBuf>,
+    /// Let any number of processes serve the directory of --shared-fs; all of them need this flag
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    multi_main: Option<bool>,
+    /// When fs writes the sidecars for people and tools: lazy, sync or off [default: lazy]
+    #[arg(long, value_name = "WHEN")]
+    sidecar: Option<String>,
+    /// Where fs looks for schemas [default: templates in the directory of --shared-fs]
+    #[arg(long, value_name = "DIR")]
+    templates_dir: Option<PathBuf>,
     /// The validator plug-in [default: jsonschema]
     #[arg(long, value_name = "NAME")]
     validator: Option<String>,
@@ -193,9 +207,15 @@ pub(crate) struct ServeArgs {
     /// How long a document is held in memory, 0 for as long as it fits [default: 0]
     #[arg(long, value_name = "DURATION")]
     cache_ttl: Option<String>,
+    /// With --multi-main: how long a document is served from memory without asking the storage [default: 0]
+    #[arg(long, value_name = "DURATION")]
+    cache_max_stale: Option<String>,
     /// Memory for the ordered keys of listings, in bytes [default: 268435456]
     #[arg(long, value_name = "BYTES")]
     key_index_bytes: Option<u64>,
+    /// With --multi-main: how old a listing may be [default: 1s]
+    #[arg(long, value_name = "DURATION")]
+    list_max_stale: Option<String>,
     /// Wrong credentials that an address may send at once [default: 2000]
     #[arg(long, value_name = "COUNT")]
     auth_failure_burst: Option<u64>,
@@ -223,6 +243,10 @@ impl ServeArgs {
             ("grpc_addr", self.grpc_addr.map(Value::from)),
             ("data_dir", path(self.data_dir)),
             ("storage", self.storage.map(Value::from)),
+            ("shared_fs", path(self.shared_fs)),
+            ("multi_main", self.multi_main.map(Value::from)),
+            ("sidecar", self.sidecar.map(Value::from)),
+            ("templates_dir", path(self.templates_dir)),
             ("validator", self.validator.map(Value::from)),
             ("names", self.names.map(Value::from)),
             ("master_key_file", path(self.master_key_file)),
@@ -246,7 +270,9 @@ impl ServeArgs {
             ("cache_bytes", self.cache_bytes.map(Value::from)),
             ("cache_size", self.cache_size.map(Value::from)),
             ("cache_ttl", self.cache_ttl.map(Value::from)),
+            ("cache_max_stale", self.cache_max_stale.map(Value::from)),
             ("key_index_bytes", self.key_index_bytes.map(Value::from)),
+            ("list_max_stale", self.list_max_stale.map(Value::from)),
             ("auth_failure_burst", self.auth_failure_burst.map(Value::from)),
             ("auth_failure_rate", self.auth_failure_rate.map(Value::from)),
             ("trusted_proxies", self.trusted_proxies.map(Value::from)),

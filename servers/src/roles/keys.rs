@@ -47,9 +47,11 @@ async fn from_file(config: &Config, file: &Path, is_new: bool) -> Result<Arc<dyn
         Settings::default().with("path", file.to_string_lossy().as_ref()).with("key_id", config.key_id.as_str());
     let provider = open_keys("file", settings).await.map_err(|error| plugins::hint(error, "keys", "file"))?;
     match provider.keys().await {
-        Err(error) if error.kind() == ErrorKind::NotFound && is_new => {
-            provider.create(&config.key_id).await?;
-        }
+        Err(error) if error.kind() == ErrorKind::NotFound && is_new => match provider.create(&config.key_id).await {
+            // Another process that makes the same store was faster: its key is the one.
+            Err(error) if error.code() == ErrorKind::Conflict.code() => {}
+            created => drop(created?),
+        },
         Err(error) if error.kind() == ErrorKind::NotFound => bail!(
             "the master key file {} does not exist, and this store cannot be opened without its key; restore the file",
             file.display()

@@ -6,7 +6,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use delta_core::ErrorKind;
 use delta_core::address::Names;
 use delta_core::keyring::Keyring;
 use delta_core::keys::MasterKey;
@@ -19,6 +20,9 @@ use crate::plugins;
 use crate::roles::keys;
 use crate::secrets::Secrets;
 
+/// How often a superblock is read again because another process wrote one in between.
+const ATTEMPTS_MAX: usize = 8;
+
 /// An open store.
 pub(crate) struct Store {
     pub(crate) storage: Arc<dyn Storage>,
@@ -30,43 +34,65 @@ pub(crate) struct Store {
 
 /// Opens the store that the configuration names, or makes it.
 pub(crate) async fn open(config: &Config, secrets: &Secrets) -> Result<Store> {
-    make_private_directory(&config.data_dir)?;
-    let mut settings = Settings::new(config.storage.settings.clone());
-    let mut place = format!("storage {}", config.storage.plugin);
-    if config.storage.plugin == "embedded" && !config.storage.settings.contains_key("path") {
-        let path = config.data_dir.join("store");
-        place = path.display().to_string();
-        settings = settings.with("path", path.to_string_lossy().as_ref());
+    if config.needs_data_dir() {
+        make_private_directory(&config.data_dir)?;
     }
     let plugin = config.storage.plugin.as_str();
+    let mut settings = Settings::new(config.storage.settings.clone());
+    let directory = config.store_directory();
+    if let Some(directory) = &directory {
+        settings = settings.with("path", directory.to_string_lossy().as_ref());
+    }
+    let place = directory.map_or_else(|| format!("storage {plugin}"), |directory| directory.display().to_string());
     let storage = open_storage(plugin, settings).await.map_err(|error| plugins::hint(error, "storage", plugin))?;
-    let found = superblock::read(&*storage).await?;
-    let masters = keys::masters(config, secrets, found.is_none()).await?;
-    let superblock = match found {
-        Some((_, bytes)) => reopen(&*storage, &bytes, &masters).await?,
-        None => create(config, &*storage, &masters).await?,
-    };
+    let superblock = superblock(config, secrets, &*storage).await?;
     let names = Arc::new(superblock.open_names()?);
     Ok(Store { storage, names, keyring: Arc::new(superblock.keyring), place })
 }
 
-async fn create(config: &Config, storage: &dyn Storage, masters: &[MasterKey]) -> Result<Superblock> {
+/// The store's superblock: opened, made, or opened all the same if another process was faster to write one.
+async fn superblock(config: &Config, secrets: &Secrets, storage: &dyn Storage) -> Result<Superblock> {
+    for _ in 0..ATTEMPTS_MAX {
+        let found = superblock::read(storage).await?;
+        let masters = keys::masters(config, secrets, found.is_none()).await?;
+        let written = match found {
+            Some((_, bytes)) => reopen(storage, &bytes, &masters).await?,
+            None => create(config, storage, &masters).await?,
+        };
+        if let Some(superblock) = written {
+            return Ok(superblock);
+        }
+    }
+    bail!("other processes keep writing the superblock of this store; start again once they have come up")
+}
+
+/// Writes a superblock; `None` if another process was faster.
+async fn write(superblock: Superblock, storage: &dyn Storage) -> Result<Option<Superblock>> {
+    match superblock.write(storage).await {
+        Ok(()) => Ok(Some(superblock)),
+        Err(error) if error.kind() == ErrorKind::Conflict => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn create(config: &Config, storage: &dyn Storage, masters: &[MasterKey]) -> Result<Option<Superblock>> {
     let master = masters.first().context("a new store needs a master key")?;
-    let superblock = Superblock::create(config.names, master)?;
-    superblock.write(storage).await?;
-    Ok(superblock)
+    write(Superblock::create(config.names, master)?, storage).await
 }
 
 /// Opens the superblock; a first key that the store does not know becomes its active one.
-async fn reopen(storage: &dyn Storage, bytes: &[u8], masters: &[MasterKey]) -> Result<Superblock> {
+async fn reopen(storage: &dyn Storage, bytes: &[u8], masters: &[MasterKey]) -> Result<Option<Superblock>> {
     let superblock = Superblock::open(bytes, masters)?;
     match masters.first().filter(|first| !superblock.knows(first)) {
-        None => Ok(superblock),
+        None => Ok(Some(superblock)),
         Some(new) => {
             let adopted = superblock.adopt(new, masters)?;
-            adopted.write(storage).await?;
-            tracing::info!(key = %adopted.keyring.active().id(), "a new master key is active; earlier ones still decrypt");
-            Ok(adopted)
+            let written = write(adopted, storage).await?;
+            if let Some(adopted) = &written {
+                let key = adopted.keyring.active().id();
+                tracing::info!(%key, "a new master key is active; earlier ones still decrypt");
+            }
+            Ok(written)
         }
     }
 }
