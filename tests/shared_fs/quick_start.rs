@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use super::alone;
-use crate::support::{data, dev, directory, serve};
+use super::{alone, beside_others};
+use crate::support::{PROGRAM, data, dev, directory, serve};
 
 #[test]
 fn a_directory_in_which_only_templates_lie_is_a_new_store() {
@@ -42,4 +42,20 @@ fn a_development_server_keeps_its_keys_in_the_data_directory() {
     server.kill();
     let server = start.up();
     assert_eq!(key(&server).get("/entity/db/k").expect(200).text(), "1");
+}
+
+#[test]
+fn a_store_is_checked_only_while_nobody_serves_it() {
+    let directory = directory();
+    let start = beside_others(&directory).variable("DELTADB_MULTI_MAIN", "true");
+    let server = start.up();
+    server.admin().put("/entity/db/k", "1").expect(201);
+    let store = directory.path().join("db").display().to_string();
+    let check = start.clone().line(PROGRAM, &["fsck", "--shared-fs", &store]);
+    let refused = check.run();
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("has the store"), "{refused:?}");
+    server.stop();
+    let checked = check.run();
+    assert_eq!(checked.code, Some(0), "{checked:?}");
 }

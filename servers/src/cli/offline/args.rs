@@ -21,9 +21,15 @@ pub(super) struct StoreArgs {
     /// Where data is kept [default: ./delta-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// The storage plug-in [default: embedded]
+    /// The storage plug-in [default: embedded, or fs with --shared-fs]
     #[arg(long, value_name = "NAME")]
     storage: Option<String>,
+    /// The directory of a store of the storage fs
+    #[arg(long, value_name = "DIR")]
+    shared_fs: Option<PathBuf>,
+    /// Where its schemas are, if not in that directory
+    #[arg(long, value_name = "DIR")]
+    templates_dir: Option<PathBuf>,
     /// The file with the master key
     #[arg(long, value_name = "FILE")]
     master_key_file: Option<PathBuf>,
@@ -43,6 +49,8 @@ impl StoreArgs {
             ("dev", self.dev.map(Value::from)),
             ("data_dir", path(self.data_dir)),
             ("storage", self.storage.map(Value::from)),
+            ("shared_fs", path(self.shared_fs)),
+            ("templates_dir", path(self.templates_dir)),
             ("master_key_file", path(self.master_key_file)),
         ];
         let given = fields.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?))).collect();

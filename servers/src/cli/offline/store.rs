@@ -31,10 +31,12 @@ impl Place {
     pub(super) fn of(config: &Config) -> Self {
         let plugin = config.storage.plugin.clone();
         let mut settings = config.storage.settings.clone();
-        if plugin == "embedded" && !settings.contains_key("path") {
-            settings.insert("path".into(), config.data_dir.join("store").to_string_lossy().as_ref().into());
+        // Whoever looks at a whole store wants it alone, however many serve it at other times.
+        settings.remove("access");
+        let path = config.store_directory();
+        if let Some(path) = &path {
+            settings.insert("path".into(), path.to_string_lossy().as_ref().into());
         }
-        let path = settings.get("path").and_then(Value::as_str).map(PathBuf::from);
         Self { plugin, settings, path }
     }
 
