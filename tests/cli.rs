@@ -1,6 +1,7 @@
 //! The client commands: what they print, what they send, how they end, and what they keep.
 
 mod bulk;
+mod certs;
 mod documents;
 mod failures;
 mod keys;

@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use delta_core::keys::SecretText;
 use serde_json::Value;
 
+use crate::cli::certs::{self, Certs};
 use crate::cli::client::ClientCommand;
 use crate::cli::offline::{FSCK_EXAMPLES, FsckArgs, MIGRATE_EXAMPLES, MigrateArgs};
 use crate::secrets::Secrets;
@@ -32,6 +33,9 @@ pub(crate) enum Command {
     /// Run a Processing Worker; not available in this version
     #[command(hide = true)]
     Worker(WorkerArgs),
+    /// Make an authority for development, and certificates of it for servers and workers
+    #[command(subcommand, after_help = certs::EXAMPLES)]
+    Certs(Certs),
     #[command(flatten)]
     Client(Box<ClientCommand>),
     /// Check every object of a store that no server has open
@@ -228,6 +232,9 @@ pub(crate) struct ServeArgs {
     /// Origins whose pages may use the API, like https://app.example,https://b.example [default: none]
     #[arg(long, value_name = "ORIGINS")]
     cors_origin: Option<String>,
+    /// Where metrics are served, for Prometheus; without it they are not
+    #[arg(long, value_name = "ADDR")]
+    metrics_addr: Option<String>,
     /// How logs are written: text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -277,6 +284,7 @@ impl ServeArgs {
             ("auth_failure_rate", self.auth_failure_rate.map(Value::from)),
             ("trusted_proxies", self.trusted_proxies.map(Value::from)),
             ("cors_origin", self.cors_origin.map(Value::from)),
+            ("metrics_addr", self.metrics_addr.map(Value::from)),
             ("log_format", self.log_format.map(Value::from)),
         ];
         let given = fields.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?))).collect();

@@ -6,7 +6,7 @@ use super::args::Cli;
 
 /// The groups of commands, in the order of the help; a command without a group stands in the last.
 const GROUPS: [(&str, &[&str]); 6] = [
-    ("Run a server", &["serve", "main", "worker"]),
+    ("Run a server", &["serve", "main", "worker", "certs"]),
     ("Documents", &["get", "put", "patch", "delete", "list"]),
     ("Databases, schemas and keys", &["databases", "schema", "keys", "workers"]),
     ("Sessions", &["login", "logout", "me"]),

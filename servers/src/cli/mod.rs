@@ -1,6 +1,7 @@
 //! The command line: what a person or a script types.
 
 pub(crate) mod args;
+mod certs;
 mod client;
 mod documents;
 pub(crate) mod go_flags;
@@ -59,6 +60,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Worker(_) => anyhow::bail!(
             "this version has no Processing Workers to start; `deltadb serve` does all the work in one process"
         ),
+        Command::Certs(certs) => certs.run()?,
         Command::Client(command) => return Ok(command.run()),
         Command::Fsck(args) => return args.run(),
         Command::Migrate(args) => return args.run(),

@@ -3,4 +3,4 @@
 pub(crate) mod harden;
 pub(crate) mod keys;
 pub(crate) mod serve;
-mod store;
+pub(crate) mod store;
