@@ -3,10 +3,11 @@
 //! The harness looks at everything that any server of the tests prints, at TRACE; here are the kinds that no other test
 //! plants, and proof that the harness finds what it looks for.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use delta_tests::http::Request;
+use delta_tests::http::{Client, Request};
 use delta_tests::leaks;
 use delta_tests::server::{Ended, Server};
 use delta_tests::start::{ADMIN_KEY, MASTER_KEY, Start};
@@ -71,9 +72,11 @@ fn everything_is_logged_but_secrets_and_documents() {
     for format in ["text", "json"] {
         let directory = directory();
         let start = serve(&directory).variable("RUST_LOG", "trace").arg("--log-format").arg(format);
-        let start = start.arg("--previous-key").arg(format!("old={OTHER_KEY}"));
+        let start = start.arg("--previous-key").arg(format!("old={OTHER_KEY}")).arg("--metrics-addr=127.0.0.1:0");
         let server = start.up();
         let session = exercise(&server, ADMIN_KEY);
+        let metrics = Client::new(server.metrics_address()).get("/metrics").expect(200).text().to_owned();
+        let line = fs::read_to_string(format!("/proc/{}/cmdline", server.id())).unwrap();
         let claims = session.trim_start_matches("ds_").split('.').next().unwrap().to_owned();
         let first = server.stop().output;
         let raw: Vec<String> =
@@ -93,6 +96,11 @@ fn everything_is_logged_but_secrets_and_documents() {
             "another-key-altogether",
         ];
         clean(&(first + &second), &secrets);
+        for secret in secrets {
+            // One key is an argument of this test's own; nothing else is ever put there.
+            assert!(!metrics.contains(secret) && (secret == OTHER_KEY || !line.contains(secret)), "{secret}");
+        }
+        assert!(line.contains("--metrics-addr") && metrics.contains("deltadb_build_info"), "{line} {metrics}");
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -88,6 +89,7 @@ pub struct Databases {
     clock: Arc<dyn Clock>,
     known: Mutex<LruCache<DatabaseName, Known>>,
     drops: Mutex<HashMap<DatabaseName, DropProgress>>,
+    drops_finished: AtomicU64,
     /// Changes, and reads that are remembered, take turns: what is read never replaces what a change made.
     turn: tokio::sync::Mutex<()>,
 }
@@ -96,7 +98,15 @@ impl Databases {
     /// The databases whose records these are.
     pub fn new(records: Records, schemas: Arc<Schemas>, clock: Arc<dyn Clock>) -> Self {
         let known = Mutex::new(LruCache::new(KNOWN_MAX));
-        Self { records, schemas, clock, known, drops: Mutex::default(), turn: tokio::sync::Mutex::default() }
+        Self {
+            records,
+            schemas,
+            clock,
+            known,
+            drops: Mutex::default(),
+            drops_finished: AtomicU64::default(),
+            turn: tokio::sync::Mutex::default(),
+        }
     }
 
     /// The settings that count for an operation on a database, or `Conflict` under the code `dropping`.
@@ -170,7 +180,13 @@ impl Databases {
         self.change(database, &turn, unmark).await?;
         // Under the turn, so that a drop that is marked from now on finds nobody at it.
         self.end_drop(database);
+        self.drops_finished.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// How many drops this process works on, and how many it has finished.
+    pub(crate) fn drop_counts(&self) -> (u64, u64) {
+        (self.drops().len() as u64, self.drops_finished.load(Ordering::Relaxed))
     }
 
     /// The databases whose drop was begun.

@@ -5,6 +5,7 @@
 //! whether or not the client still waits.
 
 mod dropping;
+mod stats;
 mod writing;
 
 use std::future::Future;
@@ -34,6 +35,7 @@ use crate::storage::{Space, Storage};
 use crate::turns::Turns;
 use crate::validator::Validator;
 
+pub use stats::EngineStats;
 use writing::Change;
 
 /// How often a write without a precondition is tried while others take the versions before it.

@@ -65,6 +65,7 @@ pub struct KeyIndex {
 struct State {
     ready: LruCache<Group, Built>,
     bytes: usize,
+    builds: u64,
     /// The group under construction, and the changes to it meanwhile; `None` when they cannot be known.
     building: HashMap<Group, Option<Vec<Change>>>,
 }
@@ -84,15 +85,40 @@ struct Moment {
     time: Timestamp,
 }
 
+/// What an index holds now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IndexStats {
+    /// Groups of databases whose keys are in memory.
+    pub groups: u64,
+    /// Keys of all of them.
+    pub keys: u64,
+    /// Bytes of all of them, as the limit counts them.
+    pub bytes: u64,
+    /// How many times a group was read from the storage.
+    pub builds: u64,
+}
+
 /// One write: the size of the object that is there now, if any.
 type Change = (EntityId, Option<u64>);
 
 impl KeyIndex {
     /// An index over a store, empty until it is asked for.
     pub fn new(storage: Arc<dyn Storage>, names: Arc<Names>, clock: Arc<dyn Clock>, limits: IndexLimits) -> Self {
-        let state = State { ready: LruCache::unbounded(), bytes: 0, building: HashMap::new() };
+        let state = State { ready: LruCache::unbounded(), bytes: 0, builds: 0, building: HashMap::new() };
         let (moments, building) = (AtomicU64::new(0), tokio::sync::Mutex::new(()));
         Self { storage, names, clock, limits, moments, state: Mutex::new(state), building }
+    }
+
+    /// What it holds now.
+    pub fn stats(&self) -> IndexStats {
+        let state = self.state();
+        let keys = state.ready.iter().flat_map(|(_, built)| built.databases.values()).map(BTreeMap::len).sum::<usize>();
+        IndexStats {
+            groups: state.ready.len() as u64,
+            keys: keys as u64,
+            bytes: state.bytes as u64,
+            builds: state.builds,
+        }
     }
 
     /// Takes note of a write that happened; `size` is `None` for a removal.
@@ -204,6 +230,7 @@ impl KeyIndex {
         }
         state.bytes += databases.values().flat_map(BTreeMap::keys).map(|key| cost(key)).sum::<usize>();
         state.ready.put(group.clone(), Built { databases, begun });
+        state.builds += 1;
         state.evict(self.limits.bytes_max);
         drop(state);
         drop(announced);

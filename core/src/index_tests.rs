@@ -43,6 +43,11 @@ async fn keys_come_in_order_by_prefix_and_page() {
     assert_eq!(keys(&index, "none", &query("", None, 10)).await, (vec![], false));
     let databases: Vec<_> = index.databases().await.unwrap().into_iter().map(|name| name.to_string()).collect();
     assert_eq!(databases, ["db", "other"]);
+    let stats = index.stats();
+    // Two of the three groups that were read hold something.
+    assert_eq!((stats.groups, stats.keys, stats.builds), (3, 5, 3));
+    let texts = "a1a2bx".len() + 4 * 50;
+    assert_eq!(stats.bytes, (texts + 5 * KEY_OVERHEAD_BYTES) as u64);
 }
 
 #[tokio::test]

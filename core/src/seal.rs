@@ -7,6 +7,7 @@
 
 mod header;
 mod sidecar;
+mod tally;
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ use crate::name::{EntityId, SchemaId, WriterId};
 
 use header::Header;
 pub use sidecar::sidecar;
+pub use tally::SealStats;
+use tally::Tally;
 
 const MAGIC: &[u8; 4] = b"DDB1";
 const FORMAT: u8 = 1;
@@ -113,12 +116,13 @@ pub struct Sealer {
     keyring: Arc<Keyring>,
     names: Arc<Names>,
     writer: WriterId,
+    tally: Tally,
 }
 
 impl Sealer {
     /// A sealer that signs its objects as `writer`.
     pub fn new(keyring: Arc<Keyring>, names: Arc<Names>, writer: WriterId) -> Self {
-        Self { keyring, names, writer }
+        Self { keyring, names, writer, tally: Tally::default() }
     }
 
     /// The names of the store.
@@ -131,15 +135,25 @@ impl Sealer {
         &self.keyring
     }
 
+    /// What it did so far.
+    pub fn stats(&self) -> SealStats {
+        self.tally.stats()
+    }
+
     /// Seals a document at its address under the active key, with a fresh nonce.
     pub fn seal(&self, id: &EntityId, address: &Address, document: &Document, meta: &Meta) -> Result<Sealed> {
         let mut nonce = [0; 32];
-        fill_random(&mut nonce)?;
-        seal_with(self.keyring.active(), id, address, document, meta, &self.writer, nonce)
+        let sealed = fill_random(&mut nonce)
+            .and_then(|()| seal_with(self.keyring.active(), id, address, document, meta, &self.writer, nonce));
+        self.tally.sealed(sealed)
     }
 
     /// Opens an object that was read at `address`; anything but the very object sealed for it is refused.
     pub fn open(&self, id: &EntityId, address: &Address, image: &[u8]) -> Result<Opened> {
+        self.tally.opened(self.open_at(id, address, image))
+    }
+
+    fn open_at(&self, id: &EntityId, address: &Address, image: &[u8]) -> Result<Opened> {
         let header = Header::parse_object(image)?;
         if header.sealed_name != address.sealed_name {
             return Err(Error::damaged("an object lies where another one belongs").with_code("misplaced"));
@@ -149,10 +163,13 @@ impl Sealer {
 
     /// Opens an object whose place only its own header tells.
     pub fn open_anywhere(&self, image: &[u8]) -> Result<(EntityId, Opened)> {
-        let header = Header::parse_object(image)?;
-        let id = self.names.open(header.sealed_name)?;
-        let opened = self.open_parsed(&id, image, &header)?;
-        Ok((id, opened))
+        let open = || {
+            let header = Header::parse_object(image)?;
+            let id = self.names.open(header.sealed_name)?;
+            let opened = self.open_parsed(&id, image, &header)?;
+            Ok((id, opened))
+        };
+        self.tally.opened(open())
     }
 
     fn open_parsed(&self, id: &EntityId, image: &[u8], header: &Header<'_>) -> Result<Opened> {

@@ -230,6 +230,20 @@ fn an_object_opens_only_where_it_belongs() {
 }
 
 #[test]
+fn what_is_sealed_and_opened_is_counted_and_so_is_what_does_not_open() {
+    let vectors = vectors();
+    let (sealer, v) = (sealer(&vectors), &vectors.all[0]);
+    let address = sealer.names().entity(&v.id);
+    let sealed = sealer.seal(&v.id, &address, &v.document, &v.meta).unwrap();
+    sealer.open(&v.id, &address, sealed.bytes()).unwrap();
+    sealer.open_anywhere(sealed.bytes()).unwrap();
+    sealer.open(&v.id, &address, &v.image[1..]).unwrap_err();
+    sealer.open_anywhere(b"").unwrap_err();
+    let expected = SealStats { sealed: 1, seal_failures: 0, opened: 2, open_failures: 2 };
+    assert_eq!(sealer.stats(), expected);
+}
+
+#[test]
 fn a_body_opens_only_under_its_own_version() {
     let vectors = vectors();
     let sealer = sealer(&vectors);

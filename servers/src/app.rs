@@ -16,6 +16,7 @@ use delta_core::name::WriterId;
 use http::HeaderMap;
 
 use crate::limiter::Limiter;
+use crate::metrics::{Calls, Requests};
 use crate::proxies::Proxies;
 
 /// What every route works with.
@@ -34,6 +35,12 @@ pub(crate) struct App {
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) worker: WriterId,
+    /// The requests of REST, counted.
+    pub(crate) requests: Arc<Requests>,
+    /// The calls of gRPC, counted.
+    pub(crate) calls: Arc<Calls>,
+    /// What the process is: the command that it was started with.
+    pub(crate) role: &'static str,
     /// The storage plug-in's name.
     pub(crate) storage: String,
     pub(crate) started: Timestamp,

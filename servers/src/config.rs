@@ -95,6 +95,7 @@ pub(crate) struct Config {
     pub(crate) auth_failure_rate: NonZeroU32,
     pub(crate) trusted_proxies: Proxies,
     pub(crate) cors_origin: Origins,
+    pub(crate) metrics_addr: Option<SocketAddr>,
     pub(crate) log_format: LogFormat,
     pub(crate) dev: bool,
 }
@@ -145,6 +146,7 @@ impl Default for Config {
             auth_failure_rate: limiter::RATE_PER_SEC,
             trusted_proxies: Proxies::default(),
             cors_origin: Origins::default(),
+            metrics_addr: None,
             log_format: LogFormat::Text,
             dev: false,
         }
@@ -181,7 +183,9 @@ impl Config {
     }
 
     fn check(&self) -> Result<()> {
-        for (flag, address) in [("--rest-addr", self.rest_addr), ("--grpc-addr", self.grpc_addr)] {
+        let metrics = self.metrics_addr.map(|address| ("--metrics-addr", address));
+        let addresses = [("--rest-addr", self.rest_addr), ("--grpc-addr", self.grpc_addr)];
+        for (flag, address) in addresses.into_iter().chain(metrics) {
             if self.dev && !address.ip().is_loopback() {
                 bail!("--dev serves this machine only; use a loopback address for {flag}, or leave --dev out");
             }
@@ -276,7 +280,7 @@ fn one_line(error: figment::Error) -> String {
                 figment::error::Kind::UnknownField(name, available) => {
                     format!("unknown setting {name:?}; available: {}", available.join(", "))
                 }
-                kind if ["rest_addr: ", "grpc_addr: "].contains(&field.as_str()) => {
+                kind if ["rest_addr: ", "grpc_addr: ", "metrics_addr: "].contains(&field.as_str()) => {
                     format!("{field}{kind}; write one like 127.0.0.1:8080")
                 }
                 kind => format!("{field}{kind}"),

@@ -13,6 +13,7 @@ pub mod fuzzing;
 mod grpc;
 mod limiter;
 mod listen;
+mod metrics;
 mod plugins;
 mod proxies;
 mod rest;

@@ -44,7 +44,7 @@ use crate::config::Config;
 use activity::{Activity, Deadlines};
 use http1::Http1;
 use http2::Http2;
-use limits::{ConnectionLimits, Slots};
+use limits::{ConnectionLimits, ConnectionStats, Slots};
 use stream::Watched;
 use tls::Tls;
 use watchdog::Watchdog;
@@ -90,6 +90,11 @@ impl Front {
             deadlines,
             header_bytes_max: config.header_bytes_max,
         })
+    }
+
+    /// What became of the connections of all doors.
+    pub(crate) fn connections(&self) -> ConnectionStats {
+        self.slots.stats()
     }
 
     /// Takes an address; the error says which one, and what to do. `flag` is the one that chose it.

@@ -22,10 +22,10 @@ fn workers_are_a_table() {
     let shell = Shell::new();
     let table = shell.prints(&["workers"]);
     let lines: Vec<Vec<&str>> = table.lines().map(cells).collect();
-    assert_eq!(lines[0], ["WORKER", "STATUS", "KEY", "LAST SEEN", "TAGS"], "{table}");
+    assert_eq!(lines[0], ["WORKER", "STATUS", "KEY", "LAST SEEN", "ACTIVE", "TAGS"], "{table}");
     assert_eq!((lines.len(), lines[1][1], lines[1][2]), (2, "Available", "main-key-v1"), "{table}");
     let workers = parse(&shell.prints(&["workers", "--json"]));
-    assert_eq!(workers[0]["worker_id"], lines[1][0]);
+    assert_eq!((&workers[0]["worker_id"], &workers[0]["active_requests"]), (&json!(lines[1][0]), &json!(1)));
 }
 
 #[test]

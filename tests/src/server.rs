@@ -86,7 +86,7 @@ fn wait_for_addresses(lines: &Receiver<String>) -> Option<Addresses> {
 /// The address on a line that begins like this.
 fn address(line: &str, name: &str) -> Option<SocketAddr> {
     let rest = line.strip_prefix(name)?.trim();
-    let address = rest.split_once("://").and_then(|(_, rest)| rest.split_whitespace().next());
+    let address = rest.split_once("://").and_then(|(_, rest)| rest.split([' ', '/']).next());
     Some(address.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("no address: {line}")))
 }
 
@@ -144,6 +144,19 @@ impl Server {
     /// Where it listens for gRPC.
     pub fn grpc_address(&self) -> SocketAddr {
         self.addresses.grpc
+    }
+
+    /// Where it serves metrics: on a line of its own, soon after the others.
+    #[track_caller]
+    pub fn metrics_address(&self) -> SocketAddr {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            if let Some(found) = self.output().lines().find_map(|line| address(line, "Metrics:")) {
+                return found;
+            }
+            assert!(Instant::now() < until, "the server serves no metrics: {}", self.output());
+            thread::sleep(POLL);
+        }
     }
 
     /// Its process id.

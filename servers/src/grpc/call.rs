@@ -86,10 +86,13 @@ impl Service<Request<Body>> for Grpc {
                 *refused.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
                 return Ok(refused);
             }
-            Ok(match timeout(request.headers()) {
+            let in_flight = services.app.calls.begin(request.uri().path());
+            let answer = match timeout(request.headers()) {
                 Ok(timeout) => guarded(services.answer(request), timeout).await,
                 Err(error) => status(&error).into_http(),
-            })
+            };
+            in_flight.answered(answer.headers());
+            Ok(answer)
         })
     }
 }

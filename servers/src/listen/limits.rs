@@ -46,6 +46,20 @@ pub(crate) struct Slots {
 struct Taken {
     all: usize,
     by_address: HashMap<IpAddr, usize>,
+    counts: ConnectionStats,
+}
+
+/// What became of connections so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct ConnectionStats {
+    /// Those that there are now.
+    pub(crate) open: u64,
+    /// Those that were let in.
+    pub(crate) accepted: u64,
+    /// Those that were not, because there were too many.
+    pub(crate) refused: u64,
+    /// Those that were not, because there were too many of their address.
+    pub(crate) refused_for_address: u64,
 }
 
 /// Why a connection is not let in.
@@ -81,16 +95,26 @@ impl Slots {
     pub(crate) fn take(self: &Arc<Self>, address: IpAddr) -> Result<Slot, Full> {
         let address = network(address);
         let mut taken = self.taken();
+        let taken = &mut *taken;
         if taken.all >= self.limits.connections_max {
+            taken.counts.refused += 1;
             return Err(Full::Connections(taken.all));
         }
         let of_address = taken.by_address.entry(address).or_default();
         if *of_address >= self.limits.connections_per_address_max {
+            taken.counts.refused_for_address += 1;
             return Err(Full::Address(*of_address));
         }
         *of_address += 1;
         taken.all += 1;
+        taken.counts.accepted += 1;
         Ok(Slot { slots: self.clone(), address })
+    }
+
+    /// What became of connections so far.
+    pub(crate) fn stats(&self) -> ConnectionStats {
+        let taken = self.taken();
+        ConnectionStats { open: taken.all as u64, ..taken.counts }
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
@@ -152,6 +176,7 @@ mod tests {
         assert_eq!(take("2001:db8::9").unwrap_err(), Full::Connections(3));
         drop(third);
         drop(take("2001:db8::3").unwrap());
-        assert_eq!(slots.taken().all, 2);
+        let expected = ConnectionStats { open: 2, accepted: 5, refused: 2, refused_for_address: 1 };
+        assert_eq!(slots.stats(), expected);
     }
 }

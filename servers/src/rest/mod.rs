@@ -23,15 +23,17 @@ mod store;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use delta_core::Error;
+use delta_core::{Error, ErrorKind};
 use futures::FutureExt;
+use http::Uri;
 use methods::Methods;
 use pages::Pages;
 use poem::endpoint::BoxEndpoint;
 use poem::{Endpoint, IntoEndpoint, IntoResponse, Request, Response};
-use poem_openapi::{OpenApiService, Tags};
+use poem_openapi::{OpenApiService, OperationId, Tags};
 
 use crate::app::App;
+use crate::metrics::Route;
 
 pub(crate) use cors::Origins;
 use problem::Problem;
@@ -122,34 +124,44 @@ impl Endpoint for Rest {
     type Output = Response;
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
+        let in_flight = self.app.requests.begin(request.method(), request.uri());
         let origin = self.origins.allowed(&request);
-        if let Some(preflight) = origin.as_ref().and_then(|origin| Origins::preflight(&request, origin)) {
-            return Ok(preflight);
-        }
-        let answer = self.answer(request).await;
-        Ok(match origin {
-            Some(origin) => Origins::mark(answer, &origin),
-            None => answer,
-        })
+        let preflight = origin.as_ref().and_then(|origin| Origins::preflight(&request, origin));
+        let (route, answer) = match preflight {
+            Some(preflight) => (Route::Other, preflight),
+            None => {
+                let (route, answer) = self.answer(request, in_flight.uri()).await;
+                (route, origin.iter().fold(answer, Origins::mark))
+            }
+        };
+        in_flight.answered(route, answer.status(), answer.data() == Some(&ErrorKind::OutcomeUnknown));
+        Ok(answer)
     }
 }
 
 impl Rest {
-    async fn answer(&self, mut request: Request) -> Response {
+    /// The answer, and what the request was for.
+    async fn answer(&self, mut request: Request, uri: &Uri) -> (Route, Response) {
         if let Some(page) = self.pages.find(&request) {
-            return page;
+            return (Route::Page, page);
         }
         if let Err(error) = query::check(request.uri().query()) {
-            return Problem::from(error).into_response();
+            return (Route::Other, Problem::from(error).into_response());
         }
         request.set_data(self.app.clone());
-        let uri = request.uri().clone();
+        let route = |operation: Option<&OperationId>| operation.map_or(Route::Other, |id| Route::Operation(id.0));
         // A fault in one request must not take its connection's other requests with it.
         match AssertUnwindSafe(self.api.call(request)).catch_unwind().await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) if error.is_from_response() => error.into_response(),
-            Ok(Err(error)) => Problem::from_poem(&error, self.methods.allowed(uri.path())).into_response(),
-            Err(_) => Problem::from(Error::internal("a request's handler panicked")).into_response(),
+            Ok(Ok(response)) => (route(response.data()), response),
+            Ok(Err(error)) if error.is_from_response() => (route(error.data()), error.into_response()),
+            Ok(Err(error)) => {
+                let problem = Problem::from_poem(&error, self.methods.allowed(uri.path()));
+                (route(error.data()), problem.into_response())
+            }
+            Err(_) => {
+                let fault = Error::internal("a request's handler panicked");
+                (Route::Other, Problem::from(fault).into_response())
+            }
         }
     }
 }

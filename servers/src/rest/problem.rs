@@ -143,6 +143,8 @@ impl Problem {
     fn response(self) -> Response {
         let body = self.body().to_json_string();
         let mut response = Response::builder().status(self.status).content_type("application/problem+json").body(body);
+        // What the request is counted as.
+        response.set_data(self.error.kind());
         let headers = response.headers_mut();
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -36,6 +36,8 @@ pub(crate) struct Worker {
     key_id: String,
     /// When it was last heard of, in RFC 3339.
     last_seen: String,
+    /// Requests that it is serving, this one among them.
+    active_requests: u64,
     /// What else it says about itself.
     tags: BTreeMap<String, String>,
     cache: WorkerCache,
@@ -93,8 +95,9 @@ impl StoreApi {
             status,
             key_id: app.keyring.active().id().to_string(),
             last_seen: app.clock.now().to_string(),
+            active_requests: app.requests.in_flight() + app.calls.in_flight(),
             tags: BTreeMap::from([
-                ("role".to_owned(), "serve".to_owned()),
+                ("role".to_owned(), app.role.to_owned()),
                 ("started".to_owned(), app.started.to_string()),
             ]),
             cache: app.engine.cache_stats().into(),

@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::grpc::{Grpc, Open};
 use crate::limiter::Limiter;
 use crate::listen::Front;
+use crate::metrics::{Measured, Metrics, Page};
 use crate::rest::Rest;
 use crate::roles::store::Store;
 use crate::roles::{harden, keys, store};
@@ -52,13 +53,21 @@ async fn serve(config: Config, secrets: Secrets) -> Result<()> {
     let rest = front.bind(config.rest_addr, "--rest-addr").await?;
     let grpc = front.bind(config.grpc_addr, "--grpc-addr").await?;
     let (url, grpc_url) = (rest.url(), grpc.url());
-    let store = store::open(&config, &secrets).await?;
+    let page = match config.metrics_addr {
+        Some(address) => Some(front.bind(address, "--metrics-addr").await?),
+        None => None,
+    };
+    let metrics = Metrics::new(&crate::openapi())?;
+    let mut store = store::open(&config, &secrets).await?;
+    store.storage = Measured::new(store.storage, metrics.storage.clone());
     let storage = store.storage.clone();
     let place = store.place.clone();
-    let app = app(&config, admin, validator, store).await?;
+    let app = app(&config, admin, validator, store, &metrics).await?;
     app.engine.resume_drops().await?;
+    let metrics = metrics.with(app.clone(), &front)?;
     print_line(&format!("REST:      {url}  (documentation at {url}/docs)"));
     print_line(&format!("gRPC:      {grpc_url}"));
+    page.iter().for_each(|page| print_line(&format!("Metrics:   {}/metrics", page.url())));
     print_line(&format!("Data:      {place}"));
     if config.dev {
         print_line("Mode:      --dev: keys lie beside the data, and any client on this machine may log in by name");
@@ -68,12 +77,16 @@ async fn serve(config: Config, secrets: Secrets) -> Result<()> {
     let open = Open::new(app.clone(), stop.clone()).await?;
     let calls = Grpc::new(app.clone(), open, config.grpc_max_recv_msg_size);
     let rest = tokio::spawn(listen::serve_http1(rest, Rest::new(app, config.cors_origin.clone()), stop.clone()));
+    let page = page.map(|page| tokio::spawn(listen::serve_http1(page, Page::new(metrics), stop.clone())));
     let grpc = tokio::spawn(listen::serve_http2(grpc, calls, stop.clone()));
     stop_signal.await;
     tracing::info!("stopping: no new connections, requests in flight have {:?}", listen::DRAIN_DEADLINE);
     stop.cancel();
     rest.await??;
     grpc.await??;
+    if let Some(page) = page {
+        page.await??;
+    }
     storage.close().await?;
     Ok(())
 }
@@ -84,6 +97,7 @@ async fn app(
     admin: Option<AdminKey>,
     validator: Arc<dyn Validator>,
     store: Store,
+    metrics: &Metrics,
 ) -> Result<Arc<App>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let clients_allowed = admin.is_none();
@@ -109,6 +123,9 @@ async fn app(
         started: clock.now(),
         clock,
         worker: config.writer(),
+        role: "serve",
+        requests: metrics.requests.clone(),
+        calls: metrics.calls.clone(),
         storage: config.storage.plugin.clone(),
         body_bytes_max: config.rest_max_body_size,
         document_depth_max: config.document_depth_max,

@@ -15,11 +15,12 @@ Examples:
   deltadb me                            who the saved session stands for
   deltadb me --token-file ci.key        what an API key may do";
 
-const WORKERS: [Column; 5] = [
+const WORKERS: [Column; 6] = [
     Column::text("WORKER", "worker_id"),
     Column::text("STATUS", "status"),
     Column::text("KEY", "key_id"),
     Column::text("LAST SEEN", "last_seen"),
+    Column::number("ACTIVE", "active_requests"),
     Column::text("TAGS", "tags"),
 ];
 
