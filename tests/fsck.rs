@@ -1,6 +1,7 @@
 //! `deltadb fsck`: it finds exactly what is damaged, says whose it is, and moves it aside only when told.
 
 mod embedded;
+mod fs;
 mod superblocks;
 
 use std::collections::BTreeSet;
@@ -57,12 +58,12 @@ fn damaged(finished: &Finished) -> BTreeSet<(String, String)> {
 }
 
 /// Writes entities into several databases, one of them under a name that is too long to be opened.
-fn fill(server: &Server, each: usize) -> BTreeSet<(String, String)> {
+fn fill(server: &Server, each: usize, longest: usize) -> BTreeSet<(String, String)> {
     let mut client = server.admin();
     let mut written = BTreeSet::new();
     for database in ["chat", "a_b", "users.v2"] {
         for at in 0..each {
-            let key = if at == 0 { "k".repeat(300) } else { format!("key {at}_ü") };
+            let key = if at == 0 { "k".repeat(longest) } else { format!("key {at}_ü") };
             let body = json!({key.clone(): {"at": at, "text": "x".repeat(at * 7)}}).to_string();
             client.put(&format!("/entity/{database}"), body).expect(200);
             written.insert((database.to_owned(), key));

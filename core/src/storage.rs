@@ -9,7 +9,7 @@ use std::fmt::{self, Debug};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream, StreamExt};
 use sha2::{Digest, Sha256};
 
 use crate::error::Result;
@@ -258,6 +258,28 @@ pub struct Write {
     pub expect: Expect,
 }
 
+/// Something in a store's place that is no object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stray {
+    /// Where it lies, for people.
+    pub place: String,
+    /// What it is.
+    pub kind: StrayKind,
+}
+
+/// What lies beside the objects, and what became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum StrayKind {
+    /// Nothing of the store's; it stays where it is.
+    Foreign,
+    /// What a process that died had not finished; it was removed.
+    Leftover,
+    /// A view derived from an object, missing or wrong; it was made anew.
+    Renewed,
+    /// A derived view that nothing needs; it was removed.
+    Orphan,
+}
+
 /// What a storage can do beyond the contract: data, not sub-traits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
@@ -309,6 +331,12 @@ pub trait Storage: Debug + Send + Sync + 'static {
 
     /// Moves a damaged object out of the way, keeping its bytes for a person; the name is free afterwards.
     async fn quarantine(&self, name: &ObjectName) -> Result<()>;
+
+    /// Puts in order what lies beside the objects, and tells of each thing it found; a second time only what is foreign is
+    /// left. No object is changed. Only for whoever has the store alone.
+    fn tidy(&self) -> BoxStream<'_, Result<Stray>> {
+        stream::empty().boxed()
+    }
 
     /// Whether reads and writes can be expected to work now; the error says why not.
     async fn ready(&self) -> Result<()>;

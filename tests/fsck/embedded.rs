@@ -15,7 +15,7 @@ fn a_whole_store_is_clean() {
     for names in ["sealed", "plain"] {
         let directory = directory();
         let server = serve(&directory).arg("--names").arg(names).up();
-        fill(&server, 20);
+        fill(&server, 20, 300);
         let mut client = server.admin();
         client.put("/schema/chat", "{\"type\":\"object\"}").expect(200);
         client.put("/api/databases/chat", json!({"schema_id": "chat"}).to_string()).expect(200);
@@ -46,7 +46,7 @@ fn a_whole_store_is_clean() {
 fn exactly_the_damaged_entities_are_found_and_moved_aside_only_when_told() {
     let directory = directory();
     let server = serve(&directory).up();
-    let all = fill(&server, 40);
+    let all = fill(&server, 40, 300);
     server.stop();
     let mut random = Random::new(Random::seed());
     let at_rest = AtRest::open(&directory);
@@ -140,7 +140,7 @@ fn a_check_that_cannot_run_says_why_and_makes_nothing() {
 fn a_log_with_a_damaged_entry_is_reported() {
     let directory = directory();
     let server = serve(&directory).up();
-    fill(&server, 20);
+    fill(&server, 20, 300);
     server.kill();
     let tree = store(&directory).join("tree");
     let entries = std::fs::read_dir(tree).unwrap().map(|entry| entry.unwrap().path());
@@ -161,7 +161,7 @@ fn there_is_a_bar_on_a_terminal_and_nothing_on_a_pipe() {
     }
     let directory = directory();
     let server = serve(&directory).up();
-    fill(&server, 5);
+    fill(&server, 5, 300);
     server.stop();
     let start = fsck(&directory, &[]);
     let command = format!("exec {} fsck", start.program().display());

@@ -67,6 +67,7 @@ macro_rules! conformance_storage {
             many_names_are_listed
             groups_are_listed_while_they_hold_something
             quarantine_frees_the_name
+            tidying_changes_no_object
             of_many_creators_one_wins
             of_many_updaters_one_wins
             of_many_deleters_one_wins

@@ -100,6 +100,11 @@ impl Committer {
         Error::outcome_unknown(format!("{CUT_SHORT}; read before repeating the write, after a restart"))
     }
 
+    /// What writing needs.
+    pub(crate) fn writer(&self) -> &Writer {
+        &self.worker.writer
+    }
+
     /// Whether writes are taken; the error says why not.
     pub(crate) fn ready(&self) -> Result<()> {
         self.worker.lanes.iter().try_for_each(Queue::accepts)

@@ -64,8 +64,8 @@ pub(crate) fn sweep(layout: &Layout) -> io::Result<u64> {
         return Ok(0);
     }
     let id = |path: &Path| Some(path.file_name()?.to_str()?.strip_prefix(INSTANCE)?.to_owned());
-    let alive = dead.iter().filter_map(|(path, _)| Some((id(path)?, false))).collect();
-    let mut sweep = Sweep { locks: layout.locks(), alive, removed: 0 };
+    let mut sweep = Sweep::new(layout);
+    sweep.alive.extend(dead.iter().filter_map(|(path, _)| Some((id(path)?, false))));
     for space in Space::ALL {
         sweep.directory(&layout.space(space))?;
     }
@@ -92,7 +92,8 @@ fn dead_instances(locks: &Path) -> io::Result<Vec<(PathBuf, Held)>> {
     Ok(dead)
 }
 
-struct Sweep {
+/// Removes the temporary files of dead instances.
+pub(crate) struct Sweep {
     locks: PathBuf,
     /// What was found out about instances; one that is dead stays so, and a live one is left alone.
     alive: HashMap<String, bool>,
@@ -100,6 +101,10 @@ struct Sweep {
 }
 
 impl Sweep {
+    pub(crate) fn new(layout: &Layout) -> Self {
+        Self { locks: layout.locks(), alive: HashMap::new(), removed: 0 }
+    }
+
     fn directory(&mut self, directory: &Path) -> io::Result<()> {
         let entries = match fs::read_dir(directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -110,22 +115,31 @@ impl Sweep {
             if entry.file_type()?.is_dir() {
                 self.directory(&entry.path())?;
             } else {
-                self.file(&entry)?;
+                self.removed += u64::from(self.file(&entry)?);
             }
         }
         Ok(())
     }
 
-    fn file(&mut self, entry: &DirEntry) -> io::Result<()> {
+    /// Whether a file's name is that of a temporary one.
+    pub(crate) fn is_temporary(file: &str) -> bool {
+        file.strip_prefix(TEMPORARY).is_some_and(|rest| rest.contains('-'))
+    }
+
+    /// Removes a file if it is a temporary one that nobody needs any more; whether it was.
+    pub(crate) fn file(&mut self, entry: &DirEntry) -> io::Result<bool> {
         let name = entry.file_name();
         let Some((id, _)) = name.to_str().and_then(|name| name.strip_prefix(TEMPORARY)?.split_once('-')) else {
-            return Ok(());
+            return Ok(false);
         };
-        if !self.is_alive(id)? {
-            fs::remove_file(entry.path())?;
-            self.removed += 1;
+        if self.is_alive(id)? {
+            return Ok(false);
         }
-        Ok(())
+        match fs::remove_file(entry.path()) {
+            // Another sweep was faster.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            removed => removed.map(|()| true),
+        }
     }
 
     fn is_alive(&mut self, id: &str) -> io::Result<bool> {

@@ -138,6 +138,11 @@ pub(crate) fn sidecar_of(place: &Place) -> Option<PathBuf> {
     Some(place.directory.join(format!("{stem}{SIDECAR}")))
 }
 
+/// The file of the object that a sidecar is derived from, if it is the name of one.
+pub(crate) fn object_of_sidecar(file: &str) -> Option<String> {
+    file.strip_suffix(SIDECAR).map(|stem| format!("{stem}{SEALED}"))
+}
+
 /// The ending of a sealed object's file.
 const SEALED: &str = ".json.enc";
 
@@ -149,7 +154,8 @@ fn ending(space: Space) -> &'static str {
     }
 }
 
-fn has_groups(space: Space) -> bool {
+/// Whether the names of a space belong to groups.
+pub(crate) fn has_groups(space: Space) -> bool {
     matches!(space, Space::Entities | Space::History)
 }
 

@@ -21,6 +21,7 @@ mod read;
 mod sidecar;
 mod storage;
 mod stripes;
+mod tidy;
 
 use std::sync::Arc;
 

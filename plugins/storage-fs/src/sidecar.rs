@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use delta_core::seal;
-use delta_core::storage::Space;
+use delta_core::storage::{Space, StrayKind};
 use delta_core::{Error, Result};
 
 use crate::config::Sidecar;
@@ -75,6 +75,24 @@ impl Sidecars {
             Sidecar::Sync => self.shared.write(place),
             Sidecar::Lazy if !self.shared.postpone(place) => self.shared.write(place),
             Sidecar::Lazy => {}
+        }
+    }
+
+    /// Makes the sidecar of an object at rest what it should be; says what was wrong with it. Nothing is derived from what is
+    /// no whole object.
+    pub(crate) fn mend(&self, place: &Place) -> io::Result<Option<StrayKind>> {
+        let Some(path) = sidecar_of(place) else { return Ok(None) };
+        let object = read::object(&place.path)?;
+        let Some(wanted) = object.and_then(|object| seal::sidecar(&place.name, &object.bytes)) else { return Ok(None) };
+        let found = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            found => Some(found?),
+        };
+        match (found, self.when) {
+            (Some(found), _) if found == wanted => Ok(None),
+            (None, Sidecar::Off) => Ok(None),
+            (Some(_), Sidecar::Off) => fs::remove_file(&path).map(|()| Some(StrayKind::Orphan)),
+            (_, Sidecar::Lazy | Sidecar::Sync) => self.shared.try_write(place).map(|()| Some(StrayKind::Renewed)),
         }
     }
 

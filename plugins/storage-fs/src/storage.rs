@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use delta_core::storage::{
-    Capabilities, Expect, Group, Listed, Object, ObjectName, Revision, Space, Storage, Stored, StoredHead, Write,
+    Capabilities, Expect, Group, Listed, Object, ObjectName, Revision, Space, Storage, Stored, StoredHead, Stray, Write,
 };
 use delta_core::{Error, Result};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
@@ -24,10 +25,12 @@ use crate::instance::{Instance, sweep};
 use crate::layout::{Layout, Place};
 use crate::queue::Change;
 use crate::sidecar::Sidecars;
-use crate::{listing, mount, read};
+use crate::{listing, mount, read, tidy};
 
 /// How many chunks of a listing wait for a slow reader.
 const CHUNKS_AHEAD: usize = 2;
+/// How many strays wait for a slow reader.
+const STRAYS_AHEAD: usize = 64;
 
 /// The open store.
 pub struct FsStorage {
@@ -35,6 +38,8 @@ pub struct FsStorage {
     /// A permit for each async thread that may be blocked: one fewer than there are.
     inline: Arc<Semaphore>,
     access: Access,
+    /// The removal of what dead processes left, and how much it was.
+    sweeping: Mutex<Option<JoinHandle<u64>>>,
     /// Released last.
     directory: Directory,
 }
@@ -52,7 +57,7 @@ impl FsStorage {
         let directory = Directory::open(config)?;
         let layout = directory.layout.clone();
         let instance = Instance::register(&layout.locks()).map_err(|error| unreadable(&layout.locks(), error))?;
-        sweep_in_background(layout.clone());
+        let sweeping = Mutex::new(sweep_in_background(layout.clone()));
         let sidecars = Sidecars::start(config.sidecar, instance.temporary_prefix())?;
         let (durable, temporaries) = (Durable::default(), AtomicU64::new(0));
         let together = mount::whole_file_system(layout.root()).map_err(|error| unreadable(layout.root(), error))?;
@@ -60,7 +65,7 @@ impl FsStorage {
         let committer = Arc::new(Committer::start(writer, config)?);
         let threads = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
         let inline = Arc::new(Semaphore::new(threads.saturating_sub(1)));
-        Ok(Self { committer, inline, access: config.access, directory })
+        Ok(Self { committer, inline, access: config.access, sweeping, directory })
     }
 
     fn layout(&self) -> &Layout {
@@ -91,14 +96,20 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
 }
 
 /// Removes what dead processes left; the store is used meanwhile.
-fn sweep_in_background(layout: Layout) {
+fn sweep_in_background(layout: Layout) -> Option<JoinHandle<u64>> {
     let sweep = move || match sweep(&layout) {
-        Ok(0) => {}
-        Ok(removed) => tracing::info!(removed, "temporary files of dead processes were removed"),
-        Err(error) => tracing::warn!(%error, "temporary files of dead processes were not all removed"),
+        Ok(0) => 0,
+        Ok(removed) => {
+            tracing::info!(removed, "temporary files of dead processes were removed");
+            removed
+        }
+        Err(error) => {
+            tracing::warn!(%error, "temporary files of dead processes were not all removed");
+            0
+        }
     };
     // Without it they stay until the next start.
-    drop(std::thread::Builder::new().name("sweep".into()).spawn(sweep));
+    std::thread::Builder::new().name("sweep".into()).spawn(sweep).ok()
 }
 
 #[async_trait]
@@ -160,6 +171,17 @@ impl Storage for FsStorage {
 
     async fn quarantine(&self, name: &ObjectName) -> Result<()> {
         self.committer.one(name, Change::Quarantine, &Expect::Anything).await
+    }
+
+    fn tidy(&self) -> BoxStream<'_, Result<Stray>> {
+        let (to, from) = mpsc::channel(STRAYS_AHEAD);
+        let committer = self.committer.clone();
+        let sweeping = self.sweeping.lock().unwrap_or_else(PoisonError::into_inner).take();
+        tokio::task::spawn_blocking(move || {
+            let swept = sweeping.and_then(|sweeping| sweeping.join().ok()).unwrap_or(0);
+            tidy::tidy(committer.writer(), swept, to);
+        });
+        stream::unfold(from, |mut from| async move { from.recv().await.map(|stray| (stray, from)) }).boxed()
     }
 
     async fn ready(&self) -> Result<()> {

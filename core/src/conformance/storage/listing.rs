@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures::TryStreamExt;
+
 use super::{Fixture, GROUP, entity, image, listed, small};
 use crate::conformance::{name, object};
-use crate::storage::{Expect, Group, ObjectName, Space, Storage, Write};
+use crate::storage::{Expect, Group, ObjectName, Space, Storage, StrayKind, Write};
 
 /// "The names and sizes in one group."
 pub async fn a_listing_has_each_name_once_with_its_size(fixture: &impl Fixture) {
@@ -135,4 +137,24 @@ pub async fn quarantine_frees_the_name(fixture: &impl Fixture) {
         let expected = if space == Space::Entities { vec![Group::new(GROUP)] } else { Vec::new() };
         assert_eq!(groups(&*storage, space).await, expected, "what is put aside is in no space");
     }
+}
+
+/// "No object is changed; a second time only what is foreign is left."
+pub async fn tidying_changes_no_object(fixture: &impl Fixture) {
+    let storage = fixture.open().await;
+    let names: Vec<_> = (0..50).map(|number| entity(&format!("n{number}"))).collect();
+    for (number, name) in names.iter().enumerate() {
+        storage.put(name, &small(number as u64), &Expect::Absent).await.unwrap();
+    }
+    for _ in 0..2 {
+        let strays: Vec<_> = storage.tidy().try_collect().await.unwrap();
+        assert!(strays.iter().all(|stray| stray.kind != StrayKind::Foreign), "{strays:?}");
+        for (number, name) in names.iter().enumerate() {
+            let expected = small(number as u64).bytes().len();
+            assert_eq!(image(&*storage, name).await.map(|image| image.len()), Some(expected));
+        }
+    }
+    let strays: Vec<_> = storage.tidy().try_collect().await.unwrap();
+    assert_eq!(strays, []);
+    assert_eq!(listed(&*storage, Space::Entities, GROUP).await.len(), names.len());
 }

@@ -8,3 +8,5 @@ mod directory;
 mod file_systems;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tidy;

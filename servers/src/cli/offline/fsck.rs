@@ -25,7 +25,8 @@ const DAMAGED: u8 = 2;
 
 pub(crate) const EXAMPLES: &str = "\
 The server must be stopped: a store that another process has open is refused. Without --quarantine and
---repair-superblock no object is changed. `deltadb serve` needs no check before it starts; it refuses damage by itself.
+--repair-superblock no object is changed; sidecars are made anew where they are missing or wrong, and temporary files
+that a crash left are removed. `deltadb serve` needs no check before it starts: it refuses damage by itself.
 
 Exit codes:
   0  everything opens, under the name it was written for
@@ -96,6 +97,7 @@ async fn fsck(config: Config, secrets: Secrets, wanted: Wanted) -> Result<ExitCo
         }
         let check = store::check(&config, &storage, superblock)?;
         objects(&check, &storage, wanted, &mut report).await?;
+        strays(&*storage, &mut report).await;
     }
     storage.close().await?;
     report.end(&place.to_string(), superblock.as_ref());
@@ -207,4 +209,16 @@ async fn objects(check: &Check, storage: &Arc<dyn Storage>, wanted: Wanted, repo
         }
     }
     Ok(())
+}
+
+/// Looks at what lies beside the objects; what is derived or left over is put in order.
+async fn strays(storage: &dyn Storage, report: &mut Report) {
+    report.bar.set_message("what lies beside");
+    let mut strays = storage.tidy();
+    while let Some(stray) = strays.next().await {
+        match stray {
+            Ok(stray) => report.stray(&stray),
+            Err(error) => report.broken_other(&error, ""),
+        }
+    }
 }

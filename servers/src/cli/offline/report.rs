@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use delta_core::check::{Checked, may_be_whole};
 use delta_core::name::EntityId;
-use delta_core::storage::{ObjectName, Space};
+use delta_core::storage::{ObjectName, Space, Stray, StrayKind};
 use delta_core::superblock::Superblock;
 use delta_core::{Error, ErrorKind};
 use indicatif::ProgressBar;
@@ -30,12 +30,13 @@ pub(super) struct Report {
     quarantined: u64,
     /// Broken objects that may be whole, and stay where they are.
     kept: u64,
+    strays: BTreeMap<StrayKind, u64>,
 }
 
 impl Report {
     pub(super) fn new(json: bool) -> Self {
         let counts = BTreeMap::new();
-        Self { json, bar: ProgressBar::hidden(), counts, others: 0, quarantined: 0, kept: 0 }
+        Self { json, bar: ProgressBar::hidden(), counts, others: 0, quarantined: 0, kept: 0, strays: BTreeMap::new() }
     }
 
     /// Whether nothing was found.
@@ -78,6 +79,15 @@ impl Report {
         self.say(&format!("{}: {error}{advice}", word(error)), finding(word(error), error));
     }
 
+    /// Tells of what is no object; what was put in order is only counted.
+    pub(super) fn stray(&mut self, stray: &Stray) {
+        *self.strays.entry(stray.kind).or_default() += 1;
+        if stray.kind == StrayKind::Foreign {
+            let line = format!("foreign: {} is nothing of this store's; move it away if nobody needs it", stray.place);
+            self.say(&line, Map::from_iter([("foreign".into(), json!(stray.place)), ("note".into(), json!(line))]));
+        }
+    }
+
     /// Tells of something that is not wrong.
     pub(super) fn note(&self, text: &str) {
         self.say(text, Map::from_iter([("note".into(), json!(text))]));
@@ -98,7 +108,9 @@ impl Report {
                 .iter()
                 .map(|(kind, Count { whole, broken })| (kind, json!({"whole": whole, "broken": broken})));
             let objects: BTreeMap<_, _> = objects.collect();
-            let mut summary = json!({"place": place, "objects": objects, "quarantined": self.quarantined, "findings": self.broken(), "clean": self.is_clean()});
+            let strays = self.strays.iter().map(|(kind, count)| (kind_of_stray(*kind), count));
+            let strays: BTreeMap<_, _> = strays.collect();
+            let mut summary = json!({"strays": strays,"place": place, "objects": objects, "quarantined": self.quarantined, "findings": self.broken(), "clean": self.is_clean()});
             if let (Some(superblock), Some(summary)) = (superblock, summary.as_object_mut()) {
                 summary.insert("store".into(), described(superblock));
             }
@@ -106,6 +118,9 @@ impl Report {
         }
         for (kind, Count { whole, broken }) in &self.counts {
             print_line(&format!("{kind:<12}  {whole:>10} whole  {broken:>10} broken"));
+        }
+        for (kind, count) in self.strays.iter().filter(|(kind, _)| **kind != StrayKind::Foreign) {
+            print_line(&format!("{count} {}", kind_of_stray(*kind)));
         }
         for line in self.advice() {
             print_line(&line);
@@ -166,9 +181,20 @@ fn finding(word: &str, error: &Error) -> Map<String, Value> {
 /// How bad it is, in a word.
 fn word(error: &Error) -> &'static str {
     match error.kind() {
+        ErrorKind::Damaged if error.code() == "unreachable" => "misplaced",
         ErrorKind::Damaged if may_be_whole(error) => "locked",
         ErrorKind::Damaged => "damaged",
         _ => "unreadable",
+    }
+}
+
+/// What lay beside the objects, and what became of it.
+fn kind_of_stray(kind: StrayKind) -> &'static str {
+    match kind {
+        StrayKind::Foreign => "foreign",
+        StrayKind::Leftover => "leftovers removed",
+        StrayKind::Renewed => "sidecars renewed",
+        StrayKind::Orphan => "sidecars removed",
     }
 }
 
