@@ -4,6 +4,7 @@
 //! names schema and version. The surprise: the current text decides, so a text put there by hand becomes a version when
 //! it is first used.
 
+mod adopting;
 mod texts;
 
 use std::cell::RefCell;
@@ -22,6 +23,7 @@ use crate::name::{DatabaseName, EntityKey, SchemaId};
 use crate::storage::{Expect, Object, Public, Revision, Storage};
 use crate::validator::{CompiledSchema, VIOLATIONS_MAX, Validator};
 
+pub use adopting::adopt;
 use texts::{Patience, Text, is_broken};
 
 /// How many compiled schemas are kept.

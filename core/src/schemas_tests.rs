@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::*;
 use crate::builtin::memory::MemoryStorage;
 use crate::conformance::public;
+use crate::storage::ObjectName;
 
 /// Takes `{"ref": id}`, where there is a schema of that id, and `{}`; every document matches.
 #[derive(Debug, Default)]
@@ -159,4 +160,23 @@ async fn where_nobody_does_so_memory_counts() {
     assert_eq!(schemas.get(&id("s")).await.unwrap().source, text("{}"));
     drop_in(&storage, "t", "{").await;
     assert_eq!(schemas.get(&id("t")).await.unwrap_err().kind(), ErrorKind::Invalid);
+}
+
+#[tokio::test]
+async fn what_moves_keeps_its_versions_and_what_was_deleted_stays_so() {
+    let (from, to) = (MemoryStorage::new(), store());
+    for (name, content) in [("a", "{}"), ("a@1", "{ }"), ("a@2", "{}"), ("b", "{}"), ("b@1", "{}"), ("c@1", "{}")] {
+        let name = ObjectName { name: name.into(), ..schema_name(&id("x"), None) };
+        from.put(&name, &public(content.into()), &Expect::Absent).await.unwrap();
+    }
+    to.drop_in("b", "{ }").await;
+    for _ in 0..2 {
+        adopt(&from, &*to.storage).await.unwrap();
+        assert_eq!(to.names().await, ["a", "a@1", "a@2", "b", "b@1", "c@1"].map(Box::from));
+    }
+    assert_eq!(to.schemas.get(&id("a")).await.unwrap().version, 2);
+    assert_eq!(to.schemas.get(&id("b")).await.unwrap().version, 2, "what was there already counts");
+    to.schemas.delete(&Principal::admin(), &id("a")).await.unwrap();
+    adopt(&from, &*to.storage).await.unwrap();
+    assert_eq!(to.schemas.list().await.unwrap(), ["b"].map(id));
 }

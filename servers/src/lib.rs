@@ -20,6 +20,7 @@ mod rest;
 mod roles;
 mod secrets;
 mod telemetry;
+mod templates;
 
 use std::process::ExitCode;
 

@@ -16,7 +16,7 @@ use crate::support::directory;
 const PROCESSES: usize = 10;
 const COUNTERS: u64 = 10;
 /// How many increments in all; `DELTA_TESTS_INCREMENTS` names another number.
-const INCREMENTS: u64 = 1_000;
+const INCREMENTS: u64 = 2_000;
 
 fn increments() -> u64 {
     std::env::var("DELTA_TESTS_INCREMENTS").map_or(INCREMENTS, |given| given.parse().unwrap())

@@ -6,7 +6,7 @@ use std::path::Path;
 use delta_tests::server::Server;
 
 use super::{alone, two};
-use crate::support::{directory, problem};
+use crate::support::{data, directory, problem, serve};
 
 const INTEGER: &str = r#"{"type":"integer"}"#;
 const STRING: &str = r#"{"type":"string"}"#;
@@ -57,6 +57,44 @@ fn a_template_counts_for_the_next_write_of_a_process_that_is_alone() {
 fn a_template_counts_for_the_next_write_of_every_process() {
     let (directory, a, b) = two();
     dropped_in(&directory.path().join("db/templates"), &[&a, &b]);
+}
+
+#[test]
+fn embedded_takes_templates_from_the_flags_directory_and_keeps_the_schemas_it_had() {
+    let directory = directory();
+    let had = r#"{"type":"boolean"}"#;
+    let server = serve(&directory).up();
+    server.admin().put("/schema/had", had).expect(200);
+    server.admin().put("/entity/had/k", "true").expect(201);
+    server.stop();
+    let templates = directory.path().join("schemas");
+    let server = serve(&directory).arg("--templates-dir").arg(&templates).up();
+    assert_eq!(fs::read_to_string(templates.join("had.json")).unwrap(), had);
+    problem(&server.admin().put("/entity/had/k", "1"), 400, "schema_violation");
+    dropped_in(&templates, &[&server]);
+    fs::write(templates.join("db.json"), INTEGER).unwrap();
+    server.kill();
+    // The directory counts from then on, named or not, and nothing is written unchecked without it.
+    let server = serve(&directory).up();
+    problem(&server.admin().put("/entity/db/k", "\"any\""), 400, "schema_violation");
+    server.stop();
+    let moved = directory.path().join("moved");
+    fs::rename(&templates, &moved).unwrap();
+    let refused = serve(&directory).run();
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("--templates-dir") && refused.stderr.contains("schemas"), "{refused:?}");
+    let server = serve(&directory).arg("--templates-dir").arg(&moved).up();
+    problem(&server.admin().put("/entity/db/k", "\"any\""), 400, "schema_violation");
+    problem(&server.admin().put("/entity/had/k", "1"), 400, "schema_violation");
+}
+
+#[test]
+fn embedded_takes_templates_from_beside_its_data_if_somebody_made_the_directory() {
+    let directory = directory();
+    let templates = data(&directory).join("templates");
+    fs::create_dir_all(&templates).unwrap();
+    let server = serve(&directory).up();
+    dropped_in(&templates, &[&server]);
 }
 
 #[test]

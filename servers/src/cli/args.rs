@@ -130,7 +130,8 @@ pub(crate) struct ServeArgs {
     /// When fs writes the sidecars for people and tools: lazy, sync or off [default: lazy]
     #[arg(long, value_name = "WHEN")]
     sidecar: Option<String>,
-    /// Where fs looks for schemas [default: templates in the directory of --shared-fs]
+    /// Where people put schemas, which count for the next write [default: templates in the directory of --shared-fs; with
+    /// embedded, templates in the data directory if that exists at the start, and from then on for good]
     #[arg(long, value_name = "DIR")]
     templates_dir: Option<PathBuf>,
     /// The validator plug-in [default: jsonschema]

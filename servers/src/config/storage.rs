@@ -12,6 +12,8 @@ use crate::config::Config;
 
 /// Where `fs` keeps a store unless it is told otherwise.
 const SHARED_FS: &str = "./shared/db";
+/// Where `embedded` looks for schemas, in the data directory.
+const TEMPLATES: &str = "templates";
 /// The storage where nothing chooses one.
 const EMBEDDED: &str = "embedded";
 /// The storage that `--shared-fs` chooses.
@@ -44,7 +46,7 @@ impl Config {
             self.refuse("--shared-fs", self.shared_fs.is_some())?;
             self.refuse("--multi-main", self.multi_main)?;
             self.refuse("--sidecar", self.sidecar.is_some())?;
-            self.refuse("--templates-dir", self.templates_dir.is_some())?;
+            self.refuse("--templates-dir", self.templates_dir.is_some() && self.storage.plugin != EMBEDDED)?;
         }
         let given = [("--cache-max-stale", self.cache_max_stale), ("--list-max-stale", self.list_max_stale)];
         match given.into_iter().find(|(_, given)| given.is_some()) {
@@ -61,6 +63,14 @@ impl Config {
             Some(path) => path.as_str().map(PathBuf::from),
             None => (self.storage.plugin == EMBEDDED).then(|| self.data_dir.join("store")),
         }
+    }
+
+    /// The directory of the schemas, where the storage has no place for them that people can reach: as given, else beside
+    /// the data if somebody made it there.
+    pub(crate) fn templates_elsewhere(&self) -> Option<PathBuf> {
+        let beside = self.data_dir.join(TEMPLATES);
+        let directory = self.templates_dir.clone().or_else(|| beside.is_dir().then_some(beside));
+        directory.filter(|_| self.storage.plugin == EMBEDDED)
     }
 
     /// Whether this process needs a data directory of its own.

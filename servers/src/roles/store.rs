@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::plugins;
 use crate::roles::keys;
 use crate::secrets::Secrets;
+use crate::templates;
 
 /// How often a superblock is read again because another process wrote one in between.
 const ATTEMPTS_MAX: usize = 8;
@@ -45,6 +46,10 @@ pub(crate) async fn open(config: &Config, secrets: &Secrets) -> Result<Store> {
     }
     let place = directory.map_or_else(|| format!("storage {plugin}"), |directory| directory.display().to_string());
     let storage = open_storage(plugin, settings).await.map_err(|error| plugins::hint(error, "storage", plugin))?;
+    let storage = match config.storage.plugin.as_str() {
+        "embedded" => templates::elsewhere(storage, config.templates_elsewhere().as_deref(), &config.data_dir).await?,
+        _ => storage,
+    };
     let superblock = superblock(config, secrets, &*storage).await?;
     let names = Arc::new(superblock.open_names()?);
     Ok(Store { storage, names, keyring: Arc::new(superblock.keyring), place })

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::plugins;
 use crate::roles::keys;
 use crate::secrets::Secrets;
+use crate::templates;
 
 /// A storage plug-in, and the directory where it keeps the store.
 #[derive(Debug, Clone)]
@@ -24,6 +25,9 @@ pub(super) struct Place {
     plugin: String,
     settings: Map<String, Value>,
     path: Option<PathBuf>,
+    /// Where schemas may be instead, and where that is written down.
+    templates: Option<PathBuf>,
+    data_dir: Option<PathBuf>,
 }
 
 impl Place {
@@ -37,7 +41,8 @@ impl Place {
         if let Some(path) = &path {
             settings.insert("path".into(), path.to_string_lossy().as_ref().into());
         }
-        Self { plugin, settings, path }
+        let (templates, data_dir) = (config.templates_elsewhere(), Some(config.data_dir.clone()));
+        Self { plugin, settings, path, templates, data_dir }
     }
 
     /// A place as a person writes it: `fs:./shared/db`.
@@ -46,13 +51,19 @@ impl Place {
         let (plugin, path) =
             parts.ok_or("write a storage and its directory, like fs:./shared/db or embedded:./delta-data/store")?;
         let settings = Map::from_iter([("path".to_owned(), Value::from(path))]);
-        Ok(Self { plugin: plugin.into(), settings, path: Some(path.into()) })
+        let (path, plugin) = (PathBuf::from(path), plugin.to_owned());
+        let data_dir = path.parent().map(PathBuf::from);
+        Ok(Self { plugin, settings, path: Some(path), templates: None, data_dir })
     }
 
     /// Opens the storage, or makes it; a store that another process has open is refused.
     pub(super) async fn open(&self) -> delta_core::Result<Arc<dyn Storage>> {
         let opened = open_storage(&self.plugin, Settings::new(self.settings.clone())).await;
-        opened.map_err(|error| plugins::hint(error, "storage", &self.plugin))
+        let storage = opened.map_err(|error| plugins::hint(error, "storage", &self.plugin))?;
+        match self.data_dir.as_ref().filter(|_| self.plugin == "embedded") {
+            Some(data_dir) => templates::elsewhere(storage, self.templates.as_deref(), data_dir).await,
+            None => Ok(storage),
+        }
     }
 
     /// Refuses a place where nothing is: a mistyped path must not become a new store.
