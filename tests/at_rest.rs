@@ -1,14 +1,21 @@
 //! What lies on the disk: nothing of a document, a name or a key, and nothing that others may read.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::io::BufRead;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use delta_tests::faults::attach::{Attached, cannot_trace};
+use delta_tests::http::Request;
 use delta_tests::server::Server;
 use delta_tests::start::{ADMIN_KEY, MASTER_KEY, Start};
+use delta_tests::storages::Storage;
+use serde_json::json;
+use tempfile::TempDir;
 
-use crate::support::{data, dev, directory, serve};
+use crate::support::{PROGRAM, api_key, data, dev, directory, login, serve};
 
 /// Every file below a directory.
 fn files(directory: &Path) -> Vec<PathBuf> {
@@ -22,6 +29,7 @@ const NUMBER: &str = "314159265358979323846";
 const KEY: &str = "marker-of-a-key";
 const DATABASE: &str = "marker-of-a-database";
 const CHECKED: &str = "marker-of-a-checked-database";
+const API_KEY: &str = "marker-of-an-api-key";
 
 fn write(server: &Server) {
     let mut client = server.admin();
@@ -58,41 +66,66 @@ fn bytes_of(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
-#[test]
-fn nothing_of_a_document_a_name_or_a_key_is_on_the_disk() {
+/// What lies on the disk in every state that a server leaves it in: while it runs, when it was stopped, and when it was
+/// killed with a file half written.
+fn nothing_is_on_the_disk_of(storage: Storage) {
     let directory = directory();
-    let server = serve(&directory).up();
+    let start = storage.serve(PROGRAM, &data(&directory));
+    let server = start.up();
     write(&server);
-    let login = server.anonymous().post("/api/login", format!("{{\"key\":\"{ADMIN_KEY}\"}}")).expect(200).json();
-    let token = login["token"].as_str().unwrap().to_owned();
+    let token = login(&server, ADMIN_KEY);
+    let key = api_key(&server, json!({"name": API_KEY, "permissions": ["read"]}));
+    let session = key.login(&server);
     let raw = bytes_of(MASTER_KEY);
-    let secrets: [&[u8]; 9] = [
-        TEXT.as_bytes(),
-        NUMBER.as_bytes(),
-        KEY.as_bytes(),
-        DATABASE.as_bytes(),
-        ADMIN_KEY.as_bytes(),
-        MASTER_KEY.as_bytes(),
-        &raw,
-        &raw[..16],
-        token.as_bytes(),
-    ];
+    let secret = key.secret.rsplit('_').next().unwrap();
+    let texts = [TEXT, NUMBER, KEY, DATABASE, API_KEY, ADMIN_KEY, MASTER_KEY, &token, &session, &key.secret, secret];
+    let secrets: Vec<&[u8]> = texts.into_iter().map(str::as_bytes).chain([&raw[..], &raw[..16]]).collect();
     let check = || {
         let files = files(&data(&directory));
-        for secret in secrets {
-            assert_eq!(found(&files, secret), [""; 0].map(PathBuf::from), "{}", String::from_utf8_lossy(secret));
+        for secret in &secrets {
+            let text = String::from_utf8_lossy(secret);
+            let mut found = found(&files, secret);
+            found.extend(files.iter().filter(|file| file.to_string_lossy().contains(&*text)).cloned());
+            assert_eq!(found, [""; 0].map(PathBuf::from), "{storage:?}: {text}");
         }
         // The search finds what is there: schemas are stored as they are.
         assert!(!found(&files, b"{\"type\":\"object\"}").is_empty());
+        files
     };
     check();
     server.stop();
-    check();
+    let sidecars = check().iter().filter(|file| file.to_string_lossy().ends_with(".meta.json")).count();
+    assert_eq!(sidecars > 100, storage == Storage::Fs, "{sidecars} sidecars");
     // A restart moves the log into tables.
-    let server = serve(&directory).up();
+    let server = start.up();
     server.admin().put("/entity/other/k", "1").expect(201);
-    server.kill();
-    check();
+    die_in_a_write(server, &directory, storage);
+    let temporary = check().iter().filter(|file| file.to_string_lossy().contains("/.t-")).count();
+    assert_eq!(temporary > 0, storage == Storage::Fs && cannot_trace().is_none(), "{temporary} temporary files");
+}
+
+/// Ends a server in the middle of a write: when its file is there, and has not got its name.
+fn die_in_a_write(server: Server, directory: &TempDir, storage: Storage) {
+    if storage == Storage::Embedded || cannot_trace().is_some() {
+        return drop(server.kill());
+    }
+    let fault = ["-e", "inject=?rename,renameat,renameat2:signal=SIGKILL"].map(OsString::from);
+    let attached = Attached::to(server.id(), &fault, &directory.path().join("trace")).unwrap();
+    let document = format!("{{\"text\":\"{TEXT}\",\"n\":{NUMBER}}}");
+    let unanswered = Request::new("PUT", &format!("/entity/{DATABASE}/{KEY}-torn")).body(document);
+    assert!(server.admin().try_send(&unanswered).is_err());
+    drop(attached.ended());
+    drop(server.kill());
+}
+
+#[test]
+fn nothing_of_a_document_a_name_or_a_key_is_on_the_disk() {
+    nothing_is_on_the_disk_of(Storage::Embedded);
+}
+
+#[test]
+fn nothing_of_a_document_a_name_or_a_key_is_on_the_disk_of_fs() {
+    nothing_is_on_the_disk_of(Storage::Fs);
 }
 
 #[test]
@@ -110,27 +143,45 @@ fn with_plain_names_the_documents_are_sealed_all_the_same() {
     serve(&directory).arg("--names=sealed").up().admin().get(&format!("/entity/{DATABASE}/{KEY}-8")).expect(200);
 }
 
-/// The modes of everything below the data directory that somebody else could use.
-fn exposed(start: &Start, directory: &tempfile::TempDir) -> Vec<String> {
+/// Everything below a data directory that somebody else could use.
+fn exposed(start: &Start, directory: &TempDir) -> Vec<String> {
     let server = start.up();
-    server.anonymous().get("/health").expect(200);
-    server.kill();
+    server.admin().put("/schema/one", "{}").expect(200);
+    server.admin().put("/entity/one", "{\"a\":{},\"b\":{}}").expect(200);
+    api_key(&server, json!({"name": "one", "permissions": ["read"]}));
+    server.stop();
+    // The restart after it leaves a process's lock file behind.
+    start.up().kill();
     let root = data(directory);
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(&root), mode(&root.join("store"))), (0o700, 0o700));
     // What lies below `store/tree` is fjall's, which asks for no mode: the directory above keeps others out.
-    let ours = files(&root).into_iter().filter(|file| !file.starts_with(root.join("store/tree")));
-    let ours: Vec<_> = ours.collect();
-    assert!(!ours.is_empty());
-    ours.iter().filter(|file| mode(file) != 0o600).map(|file| format!("{:o} {}", mode(file), file.display())).collect()
+    let ours = |path: &PathBuf| !path.starts_with(root.join("store/tree"));
+    let all: Vec<_> = files(&root).into_iter().filter(ours).collect();
+    assert!(!all.is_empty());
+    let directories: BTreeSet<_> = all.iter().flat_map(|file| file.ancestors().skip(1)).collect();
+    let directories = directories.into_iter().filter(|directory| directory.starts_with(&root));
+    let wrong = directories.filter(|directory| mode(directory) != 0o700).map(Path::to_owned);
+    let wrong = wrong.chain(all.iter().filter(|file| mode(file) != 0o600).cloned());
+    wrong.map(|path| format!("{:o} {}", mode(&path), path.display())).collect()
 }
 
 #[test]
 fn others_may_enter_no_directory_and_read_no_file() {
-    for start in [serve, dev] {
+    for storage in [Storage::Embedded, Storage::Fs] {
         let directory = directory();
-        assert_eq!(exposed(&start(&directory), &directory), [""; 0]);
+        assert_eq!(exposed(&storage.serve(PROGRAM, &data(&directory)), &directory), [""; 0]);
     }
+}
+
+#[test]
+fn under_dev_others_may_not_either() {
+    let directory = directory();
+    dev(&directory).up().kill();
+    let root = data(&directory);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&root), mode(&root.join("store"))), (0o700, 0o700));
+    let ours = files(&root).into_iter().filter(|file| !file.starts_with(root.join("store/tree")));
+    assert!(ours.inspect(|file| assert_eq!(mode(file), 0o600, "{file:?}")).count() >= 2);
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! Nothing acknowledged is lost, whatever fails, and whatever is refused says so.
 
 mod calls;
+mod damage;
+mod full;
 mod order;
+mod power;
 
 use delta_tests::storages::Storage;
 

@@ -2,10 +2,13 @@
 //! every answer stays true.
 
 pub mod attach;
+pub mod damage;
+pub mod decay;
 pub mod inject;
 pub mod ledger;
 pub mod order;
 pub mod paths;
+pub mod rot;
 pub mod script;
 pub mod sweep;
 pub mod trace;

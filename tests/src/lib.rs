@@ -13,6 +13,7 @@ pub mod faults;
 pub mod http;
 pub mod kill_loop;
 pub mod leaks;
+pub mod mounts;
 pub mod namespace;
 pub mod packages;
 pub mod random;

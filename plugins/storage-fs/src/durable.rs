@@ -55,7 +55,15 @@ pub(crate) fn make_private(directory: &Path) -> io::Result<()> {
 
 /// Makes what a directory lists durable.
 pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
+    let directory = File::open(directory)?;
+    directory.sync_all()?;
+    is_alive(&directory)
+}
+
+/// Whether a file system still works, asked after a sync: XFS, which shuts itself down when its disk fails, may call a sync of
+/// a directory done whose changes it has just dropped. It tells by refusing to say anything about a file.
+pub(crate) fn is_alive(file: &File) -> io::Result<()> {
+    file.metadata().map(drop)
 }
 
 /// Makes a directory and what is missing above it, durably.

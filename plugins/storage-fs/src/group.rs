@@ -15,7 +15,7 @@ use delta_core::storage::{Revision, Space};
 use delta_core::{Error, Result};
 use rustix::fs::syncfs;
 
-use crate::durable::{Durable, make_durably, sync_directory};
+use crate::durable::{Durable, is_alive, make_durably, sync_directory};
 use crate::failure::{again, failed, is_refusal, unknown, unreadable};
 use crate::instance::Instance;
 use crate::layout::{Layout, Place};
@@ -157,14 +157,14 @@ impl Writer {
 
     /// Makes the temporary files durable; a failure changes nothing.
     fn sync_data(&self, steps: &mut [Step], together: Option<&File>) {
-        let of_all = together.map(|root| syncfs(root).map_err(io::Error::from));
+        let of_all = together.map(syncfs);
         for step in steps {
             step.go_on(|demand, temporary| {
                 let path = &demand.place.path;
                 let synced = match (temporary, &of_all) {
                     (None, _) => Ok(()),
                     (Some(_), Some(Ok(()))) if path.starts_with(self.layout.root()) => Ok(()),
-                    (Some(_), Some(Err(error))) => Err(io::Error::from(error.kind())),
+                    (Some(_), Some(Err(error))) => Err(io::Error::from(*error)),
                     (Some((_, file)), _) => file.sync_data(),
                 };
                 synced.map_err(|error| failed("sync the new state of", path, error)).map(|()| Then::GoOn)
@@ -180,7 +180,8 @@ impl Writer {
         let mut results = BTreeMap::new();
         if let (Some(root), false) = (together, directories.is_empty()) {
             directories.retain(|directory| !directory.starts_with(self.layout.root()));
-            let synced = syncfs(root).map_err(|error| unknown("sync", self.layout.root(), &error.into()));
+            let synced = syncfs(root).map_err(io::Error::from).and_then(|()| is_alive(root));
+            let synced = synced.map_err(|error| unknown("sync", self.layout.root(), &error));
             results.insert(self.layout.root().to_owned(), synced);
         }
         for directory in directories {

@@ -140,7 +140,7 @@ impl Window<'_> {
             // Whoever deleted it may not have synced it.
             Wrote::Gone(directory) => {
                 let there = |call: &Called| call.descriptor().is_some_and(|path| path.ends_with(directory));
-                if self.here().any(|call| call.name == "fsync" && there(call)) {
+                if self.here().any(|call| call.name == "syncfs" || call.name == "fsync" && there(call)) {
                     Vec::new()
                 } else {
                     vec![format!("{directory} is not synced")]

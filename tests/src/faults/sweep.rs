@@ -62,7 +62,7 @@ impl Report {
 }
 
 /// Runs every point; the error says which promises were broken, and where.
-pub fn sweep(plan: &Sweep, progress: impl Fn(&Report, Point) + Sync) -> Result<Report, String> {
+pub fn sweep(plan: &Sweep, progress: impl Fn(&Report, Point, Option<&str>) + Sync) -> Result<Report, String> {
     let columns: Vec<(usize, Call)> = (plan.first..script().len())
         .step_by(plan.every.max(1))
         .flat_map(|operation| CALLS.map(|call| (operation, call)))
@@ -75,10 +75,11 @@ pub fn sweep(plan: &Sweep, progress: impl Fn(&Report, Point) + Sync) -> Result<R
         match seen {
             Ok(seen) => {
                 report.0.note(point, seen);
-                progress(&report.0, point);
+                progress(&report.0, point, None);
                 seen.hit
             }
             Err(wrong) => {
+                progress(&report.0, point, Some(&wrong));
                 report.1.push(format!("{point}: {wrong}"));
                 true
             }
