@@ -43,6 +43,8 @@ mod openapi;
 #[cfg(test)]
 mod plugins;
 #[cfg(test)]
+mod recovery;
+#[cfg(test)]
 mod rotation;
 #[cfg(test)]
 mod schemathesis;

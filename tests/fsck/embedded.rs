@@ -51,7 +51,8 @@ fn exactly_the_damaged_entities_are_found_and_moved_aside_only_when_told() {
     let mut random = Random::new(Random::seed());
     let at_rest = AtRest::open(&directory);
     let mut hit = BTreeSet::new();
-    for (at, entity) in all.iter().enumerate().filter(|(at, _)| at % 4 == 0) {
+    // What is hit in its header can only be named by its name at rest, and a long one is not in there.
+    for (at, entity) in all.iter().enumerate().filter(|(at, (_, key))| at % 4 == 0 && key.len() < 100) {
         let name = at_rest.entity(entity);
         let mut image = at_rest.get(&name);
         match at % 3 {

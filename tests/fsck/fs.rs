@@ -70,7 +70,9 @@ fn flipped_cut_and_swapped_files_are_found_and_nothing_else() {
         assert_eq!(damaged(&check(&directory, &["--json"])), BTreeSet::new());
         let owners = whose(&directory);
         assert_eq!(owners.values().cloned().collect::<BTreeSet<_>>(), all);
-        let paths: Vec<&PathBuf> = owners.keys().collect();
+        // What is hit in its header can only be named by its name at rest, and a long one is not in there.
+        let paths: Vec<&PathBuf> =
+            owners.iter().filter(|(_, (_, key))| key.len() < 100).map(|(path, _)| path).collect();
         let mut random = Random::new(Random::seed());
         let mut hit = BTreeSet::new();
         for (at, pair) in paths.chunks_exact(2).enumerate().filter(|(at, _)| at % 3 == 0) {

@@ -99,6 +99,8 @@ impl Tidy<'_> {
         match found {
             Ok(Some(kind)) => self.tell(&path, kind),
             Ok(None) => Ok(()),
+            // The sidecars of what was written or put aside a moment ago come and go by themselves.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => self.send(Err(unreadable(&path, error))),
         }
     }
