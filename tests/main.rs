@@ -31,6 +31,8 @@ mod fsck;
 #[cfg(test)]
 mod grpc;
 #[cfg(test)]
+mod guides;
+#[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod logs;
@@ -60,3 +62,5 @@ mod startup;
 mod support;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod traces;

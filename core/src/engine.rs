@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt, TryStreamExt};
+use tracing::Instrument;
 
 use crate::auth::{Permission, Principal};
 use crate::cache::{Cache, CacheLimits, CacheStats, Cached};
@@ -141,7 +142,7 @@ impl Engine {
 
     /// Runs a write to its end even if the caller goes away.
     async fn to_its_end<T: Send + 'static>(write: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-        let ended = tokio::spawn(write).await;
+        let ended = tokio::spawn(write.in_current_span()).await;
         ended.unwrap_or_else(|_| {
             Err(Error::outcome_unknown("the write was cut short; read the entity before repeating it"))
         })

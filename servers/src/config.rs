@@ -96,6 +96,7 @@ pub(crate) struct Config {
     pub(crate) trusted_proxies: Proxies,
     pub(crate) cors_origin: Origins,
     pub(crate) metrics_addr: Option<SocketAddr>,
+    pub(crate) otlp_endpoint: Option<String>,
     pub(crate) log_format: LogFormat,
     pub(crate) dev: bool,
 }
@@ -147,6 +148,7 @@ impl Default for Config {
             trusted_proxies: Proxies::default(),
             cors_origin: Origins::default(),
             metrics_addr: None,
+            otlp_endpoint: None,
             log_format: LogFormat::Text,
             dev: false,
         }

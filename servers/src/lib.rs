@@ -14,6 +14,7 @@ mod grpc;
 mod limiter;
 mod listen;
 mod metrics;
+mod otlp;
 mod plugins;
 mod proxies;
 mod rest;
@@ -21,6 +22,7 @@ mod roles;
 mod secrets;
 mod telemetry;
 mod templates;
+mod trace;
 
 use std::process::ExitCode;
 

@@ -9,24 +9,46 @@ use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use crate::config::LogFormat;
+use crate::otlp::Otlp;
+use crate::trace;
 
 /// What is logged unless `RUST_LOG` says otherwise.
 const DEFAULT: &str = "warn,delta_server=info";
 /// How the names of our own crates begin.
 const OURS: &str = "delta_";
 
-/// Starts logging; a second start changes nothing.
-pub(crate) fn start(format: LogFormat) {
+/// Starts logging, and sends spans where somebody collects them; a second start changes nothing.
+pub(crate) fn start(format: LogFormat, otlp: Option<&Otlp>) {
     let wanted = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT));
-    let started = subscriber(wanted, format, std::io::stderr().is_terminal(), std::io::stderr).try_init();
-    drop(started);
+    let lines = subscriber(wanted, format, std::io::stderr().is_terminal(), std::io::stderr);
+    // A layer that is none would still have every span made that any library has.
+    drop(match otlp {
+        None => lines.try_init(),
+        Some(otlp) => lines.with(spans(otlp)).try_init(),
+    });
 }
 
-fn subscriber<W>(wanted: EnvFilter, format: LogFormat, ansi: bool, writer: W) -> impl Subscriber + Send + Sync
+/// What sends spans: those of ours only, and nothing that is logged in them.
+fn spans<S>(otlp: &Otlp) -> impl Layer<S>
+where
+    S: Subscriber + for<'s> LookupSpan<'s>,
+{
+    let ours = |found: &Metadata<'_>| found.is_span() && found.target().starts_with(trace::TARGET);
+    let layer = tracing_opentelemetry::layer().with_tracer(otlp.tracer()).with_location(false);
+    layer.with_threads(false).with_tracked_inactivity(false).with_target(false).with_filter(filter_fn(ours))
+}
+
+fn subscriber<W>(
+    wanted: EnvFilter,
+    format: LogFormat,
+    ansi: bool,
+    writer: W,
+) -> impl Subscriber + for<'s> LookupSpan<'s> + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {

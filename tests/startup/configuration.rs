@@ -22,9 +22,9 @@ fn shared(directory: &TempDir) -> Start {
 
 fails! {
     an_unknown_field_in_the_file_is_named: |directory| configured(directory, "rest_adr = \"127.0.0.1:0\"\n")
-        => "error: configuration: unknown setting \"rest_adr\"; available: rest_addr, grpc_addr, data_dir, storage, shared_fs, multi_main, sidecar, templates_dir, validator, names, key_id, master_key_file, admin_key_file, worker_id, client_ttl, rest_max_body_size, grpc_max_recv_msg_size, tls_cert, tls_key, header_bytes_max, connections_max, connections_per_address_max, header_deadline, idle_deadline, body_deadline, request_deadline, document_depth_max, batch_entities_max, cache_bytes, cache_size, cache_ttl, cache_max_stale, key_index_bytes, list_max_stale, auth_failure_burst, auth_failure_rate, trusted_proxies, cors_origin, metrics_addr, log_format, dev";
+        => "error: configuration: unknown setting \"rest_adr\"; available: rest_addr, grpc_addr, data_dir, storage, shared_fs, multi_main, sidecar, templates_dir, validator, names, key_id, master_key_file, admin_key_file, worker_id, client_ttl, rest_max_body_size, grpc_max_recv_msg_size, tls_cert, tls_key, header_bytes_max, connections_max, connections_per_address_max, header_deadline, idle_deadline, body_deadline, request_deadline, document_depth_max, batch_entities_max, cache_bytes, cache_size, cache_ttl, cache_max_stale, key_index_bytes, list_max_stale, auth_failure_burst, auth_failure_rate, trusted_proxies, cors_origin, metrics_addr, otlp_endpoint, log_format, dev";
     an_unknown_variable_is_named: |directory| serve(directory).variable("DELTADB_REST_ADR", "127.0.0.1:0")
-        => "error: configuration: unknown setting \"rest_adr\"; available: rest_addr, grpc_addr, data_dir, storage, shared_fs, multi_main, sidecar, templates_dir, validator, names, key_id, master_key_file, admin_key_file, worker_id, client_ttl, rest_max_body_size, grpc_max_recv_msg_size, tls_cert, tls_key, header_bytes_max, connections_max, connections_per_address_max, header_deadline, idle_deadline, body_deadline, request_deadline, document_depth_max, batch_entities_max, cache_bytes, cache_size, cache_ttl, cache_max_stale, key_index_bytes, list_max_stale, auth_failure_burst, auth_failure_rate, trusted_proxies, cors_origin, metrics_addr, log_format, dev";
+        => "error: configuration: unknown setting \"rest_adr\"; available: rest_addr, grpc_addr, data_dir, storage, shared_fs, multi_main, sidecar, templates_dir, validator, names, key_id, master_key_file, admin_key_file, worker_id, client_ttl, rest_max_body_size, grpc_max_recv_msg_size, tls_cert, tls_key, header_bytes_max, connections_max, connections_per_address_max, header_deadline, idle_deadline, body_deadline, request_deadline, document_depth_max, batch_entities_max, cache_bytes, cache_size, cache_ttl, cache_max_stale, key_index_bytes, list_max_stale, auth_failure_burst, auth_failure_rate, trusted_proxies, cors_origin, metrics_addr, otlp_endpoint, log_format, dev";
     an_unknown_flag_is_named: |directory| serve(directory).arg("--rest-adr=127.0.0.1:0")
         => "error: unexpected argument '--rest-adr' found; tip: a similar argument exists: '--rest-addr'; see `deltadb serve --help`";
     an_unknown_field_of_a_plugin_is_named: |directory| configured(directory, "[storage]\nplugin = \"embedded\"\njournal = 1\n")
@@ -56,6 +56,8 @@ fails! {
         => "error: --dev serves this machine only; use a loopback address for --rest-addr, or leave --dev out";
     metrics_of_a_development_server_are_for_this_machine_only: |directory| serve(directory).args(&["--dev", "--metrics-addr=0.0.0.0:0"])
         => "error: --dev serves this machine only; use a loopback address for --metrics-addr, or leave --dev out";
+    a_collector_that_cannot_be_is_told: |directory| serve(directory).arg("--otlp-endpoint=https://localhost:4317")
+        => "error: --otlp-endpoint: \"https://localhost:4317\" is not like http://127.0.0.1:4317; a collector on this machine can send on by TLS";
     a_command_that_is_none_is_named: |_| Start::bare(PROGRAM, &["server"])
         => "error: unrecognized subcommand 'server'; tip: a similar subcommand exists: 'serve'; see `deltadb --help`";
 }

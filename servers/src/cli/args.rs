@@ -236,6 +236,9 @@ pub(crate) struct ServeArgs {
     /// Where metrics are served, for Prometheus; without it they are not
     #[arg(long, value_name = "ADDR")]
     metrics_addr: Option<String>,
+    /// Where spans are sent by OTLP over gRPC, like http://127.0.0.1:4317; without it OTEL_EXPORTER_OTLP_ENDPOINT counts
+    #[arg(long, value_name = "URL")]
+    otlp_endpoint: Option<String>,
     /// How logs are written: text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -286,6 +289,7 @@ impl ServeArgs {
             ("trusted_proxies", self.trusted_proxies.map(Value::from)),
             ("cors_origin", self.cors_origin.map(Value::from)),
             ("metrics_addr", self.metrics_addr.map(Value::from)),
+            ("otlp_endpoint", self.otlp_endpoint.map(Value::from)),
             ("log_format", self.log_format.map(Value::from)),
         ];
         let given = fields.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?))).collect();

@@ -18,6 +18,7 @@ use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::transport::server::TcpConnectInfo;
 use tonic::{Code, Status};
+use tracing::{Instrument, Span};
 
 use crate::app::App;
 use crate::grpc::Skin;
@@ -27,6 +28,7 @@ use crate::grpc::api::delta::v1::schemas_server::{SERVICE_NAME as SCHEMAS, Schem
 use crate::grpc::api::deltadb::main_worker_server::{MainWorkerServer, SERVICE_NAME as MAIN_WORKER};
 use crate::grpc::open::Open;
 use crate::grpc::status::{deadline_exceeded, status};
+use crate::trace;
 
 /// The services that need a credential.
 pub(crate) const SERVICES: [&str; 4] = [ENTITIES, DATABASES, SCHEMAS, MAIN_WORKER];
@@ -34,6 +36,8 @@ pub(crate) const SERVICES: [&str; 4] = [ENTITIES, DATABASES, SCHEMAS, MAIN_WORKE
 const PUBLIC: [&str; 2] = ["/delta.v1.Schemas/List", "/delta.v1.Schemas/Get"];
 /// A call whose message has a field for the credential.
 const PROCESS: &str = "/deltadb.MainWorker/Process";
+/// The read that may be answered from memory.
+const READS: [&str; 1] = ["/delta.v1.Entities/Get"];
 /// The longest number of a deadline, in digits.
 const TIMEOUT_DIGITS_MAX: usize = 8;
 
@@ -86,13 +90,11 @@ impl Service<Request<Body>> for Grpc {
                 *refused.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
                 return Ok(refused);
             }
-            let in_flight = services.app.calls.begin(request.uri().path());
-            let answer = match timeout(request.headers()) {
-                Ok(timeout) => guarded(services.answer(request), timeout).await,
-                Err(error) => status(&error).into_http(),
-            };
-            in_flight.answered(answer.headers());
-            Ok(answer)
+            let span = trace::request(request.headers(), READS.contains(&request.uri().path()));
+            Ok(match span.is_none() {
+                true => services.counted(request, &span).await,
+                false => services.counted(request, &span).instrument(span.clone()).await,
+            })
         })
     }
 }
@@ -113,6 +115,19 @@ async fn guarded(answer: impl Future<Output = Response<Body>>, timeout: Option<D
 }
 
 impl Services {
+    /// The answer to a call, which is counted.
+    async fn counted(&self, request: Request<Body>, span: &Span) -> Response<Body> {
+        let in_flight = self.app.calls.begin(request.uri().path());
+        let answer = match timeout(request.headers()) {
+            Ok(timeout) => guarded(self.answer(request), timeout).await,
+            Err(error) => status(&error).into_http(),
+        };
+        let code = code(answer.headers());
+        trace::answered(span, in_flight.method(), ("rpc.grpc.status_code", i32::from(code).into()), is_failure(code));
+        in_flight.answered(code);
+        answer
+    }
+
     async fn answer(&self, mut request: Request<Body>) -> Response<Body> {
         let path = request.uri().path();
         let named = path.split('/').nth(1).unwrap_or_default();
@@ -147,7 +162,7 @@ impl Services {
     /// What tonic refused on its own, as an error of ours; handlers' statuses have details.
     fn in_our_words(&self, response: Response<Body>) -> Response<Body> {
         let headers = response.headers();
-        let code = headers.get(Status::GRPC_STATUS).map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()));
+        let code = code(headers);
         if code == Code::Ok || headers.contains_key(Status::GRPC_STATUS_DETAILS) {
             return response;
         }
@@ -161,6 +176,16 @@ impl Services {
         };
         status(&error).into_http()
     }
+}
+
+/// The code in an answer's headers; an answer that has none there is one that goes well.
+fn code(headers: &HeaderMap) -> Code {
+    headers.get(Status::GRPC_STATUS).map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
+}
+
+/// Whether a code is a fault of the server's.
+fn is_failure(code: Code) -> bool {
+    matches!(code, Code::Internal | Code::Unavailable | Code::Unknown | Code::DeadlineExceeded)
 }
 
 /// The bearer token of a call's metadata; `None` if there is no credential of any kind.

@@ -8,6 +8,7 @@ use tonic_types::pb::{self, ErrorInfo, RequestInfo, RetryInfo};
 
 use crate::error::{grpc_code, request_id};
 use crate::grpc::api::delta::v1::{Failure, Violation, Violations};
+use crate::trace;
 
 /// Whose codes the reasons are.
 const DOMAIN: &str = "deltadb";
@@ -30,7 +31,7 @@ pub(crate) fn status(error: &Error) -> Status {
     }
     if inside || matches!(kind, ErrorKind::Unavailable | ErrorKind::OutcomeUnknown) {
         let id = request_id();
-        tracing::error!(request = %id, ?error, "a request failed");
+        tracing::error!(request = %id, trace_id = trace::late(), ?error, "a request failed");
         let request = RequestInfo { request_id: format!("urn:deltadb:request:{id}"), serving_data: String::new() };
         details.push(any("google.rpc.RequestInfo", &request));
     }

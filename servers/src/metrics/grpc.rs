@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::HeaderMap;
 use prometheus::{IntCounter, IntGauge, Opts, Registry, Result};
 use prost::Message;
 use prost_types::FileDescriptorSet;
-use tonic::{Code, Status};
+use tonic::Code;
 
 use crate::grpc::api;
 use crate::metrics::table::Table;
@@ -86,10 +85,14 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
-    /// The answer's headers are known. An answer that has no code there is one that goes well.
-    pub(crate) fn answered(mut self, headers: &HeaderMap) {
+    /// The method that is called.
+    pub(crate) fn method(&self) -> &str {
+        self.calls.methods.get(self.row).map_or("other", String::as_str)
+    }
+
+    /// The answer has begun.
+    pub(crate) fn answered(mut self, code: Code) {
         self.answered = true;
-        let code = headers.get(Status::GRPC_STATUS).map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()));
         self.calls.table.observe(self.row, code as usize, self.started);
         if code == Code::Unknown {
             self.calls.unknown.inc();

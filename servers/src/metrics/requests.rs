@@ -121,6 +121,17 @@ impl InFlight {
         &self.uri
     }
 
+    /// How it is to be done.
+    pub(crate) fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// The template of a route's path.
+    pub(crate) fn route(&self, route: Route) -> &str {
+        let operation = self.requests.operations.get(self.requests.row(route));
+        operation.map_or("other", |operation| &operation.path)
+    }
+
     /// The answer is known; `unknown` if it says that the outcome is not.
     pub(crate) fn answered(mut self, route: Route, status: StatusCode, unknown: bool) {
         self.answered = true;

@@ -11,8 +11,10 @@ use delta_core::{Error, ErrorKind, Result};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use prometheus::{IntGauge, Registry};
+use tracing::{Instrument, Span};
 
 use crate::metrics::table::{Table, gauges};
+use crate::trace;
 
 /// The calls that are measured, in the order of [`CALLS`].
 #[derive(Debug, Clone, Copy)]
@@ -78,7 +80,8 @@ struct InFlight {
 impl InFlight {
     /// Runs to the call's end.
     async fn until<T>(mut self, call: impl Future<Output = Result<T>>) -> Result<T> {
-        let result = call.await;
+        let part = CALLS.get(self.call as usize).map_or_else(Span::none, |name| trace::part(name));
+        let result = call.instrument(part).await;
         self.ended(result.as_ref().err());
         result
     }

@@ -31,9 +31,11 @@ use pages::Pages;
 use poem::endpoint::BoxEndpoint;
 use poem::{Endpoint, IntoEndpoint, IntoResponse, Request, Response};
 use poem_openapi::{OpenApiService, OperationId, Tags};
+use tracing::{Instrument, Span};
 
 use crate::app::App;
 use crate::metrics::Route;
+use crate::trace;
 
 pub(crate) use cors::Origins;
 use problem::Problem;
@@ -124,6 +126,18 @@ impl Endpoint for Rest {
     type Output = Response;
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
+        let span = trace::request(request.headers(), request.method().is_safe());
+        // A span that is none costs nothing on the way, and neither does this.
+        match span.is_none() {
+            true => Ok(self.counted(request, &span).await),
+            false => Ok(self.counted(request, &span).instrument(span.clone()).await),
+        }
+    }
+}
+
+impl Rest {
+    /// The answer to a request, which is counted.
+    async fn counted(&self, request: Request, span: &Span) -> Response {
         let in_flight = self.app.requests.begin(request.method(), request.uri());
         let origin = self.origins.allowed(&request);
         let preflight = origin.as_ref().and_then(|origin| Origins::preflight(&request, origin));
@@ -134,12 +148,17 @@ impl Endpoint for Rest {
                 (route, origin.iter().fold(answer, Origins::mark))
             }
         };
-        in_flight.answered(route, answer.status(), answer.data() == Some(&ErrorKind::OutcomeUnknown));
-        Ok(answer)
+        let status = answer.status();
+        trace::answered(
+            span,
+            format_args!("{} {}", in_flight.method(), in_flight.route(route)),
+            ("http.response.status_code", status.as_u16().into()),
+            status.is_server_error(),
+        );
+        in_flight.answered(route, status, answer.data() == Some(&ErrorKind::OutcomeUnknown));
+        answer
     }
-}
 
-impl Rest {
     /// The answer, and what the request was for.
     async fn answer(&self, mut request: Request, uri: &Uri) -> (Route, Response) {
         if let Some(page) = self.pages.find(&request) {

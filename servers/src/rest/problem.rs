@@ -11,6 +11,7 @@ use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registr
 use poem_openapi::types::{ToJSON, Type};
 
 use crate::error::http_status;
+use crate::trace;
 
 /// What went wrong with a request.
 #[derive(Debug, Object)]
@@ -113,7 +114,7 @@ impl Problem {
         let id = data_encoding::HEXLOWER.encode(&id);
         let inside = matches!(self.error.kind(), ErrorKind::Damaged | ErrorKind::Internal);
         if self.status.is_server_error() {
-            tracing::error!(request = %id, error = ?self.error, "a request failed");
+            tracing::error!(request = %id, trace_id = trace::late(), error = ?self.error, "a request failed");
         }
         let detail = match inside {
             true => "the server could not do this; its log has more under this instance".to_owned(),

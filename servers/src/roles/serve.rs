@@ -26,6 +26,7 @@ use crate::grpc::{Grpc, Open};
 use crate::limiter::Limiter;
 use crate::listen::Front;
 use crate::metrics::{Measured, Metrics, Page};
+use crate::otlp::Otlp;
 use crate::rest::Rest;
 use crate::roles::store::Store;
 use crate::roles::{harden, keys, store};
@@ -36,11 +37,18 @@ use crate::{listen, plugins, telemetry};
 pub(crate) fn run(args: ServeArgs) -> Result<()> {
     let (file, flags, secrets) = args.split();
     let config = Config::load(file.as_deref(), flags)?;
-    telemetry::start(config.log_format);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+    let inside = runtime.enter();
+    let otlp = Otlp::start(config.otlp_endpoint.as_deref())?;
+    drop(inside);
+    telemetry::start(config.log_format, otlp.as_ref());
     harden::no_core_dumps();
     let secrets = Secrets::load(secrets, file.as_deref())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
-    runtime.block_on(serve(config, secrets))
+    let served = runtime.block_on(serve(config, secrets));
+    if let Some(otlp) = otlp {
+        otlp.stop();
+    }
+    served
 }
 
 async fn serve(config: Config, secrets: Secrets) -> Result<()> {

@@ -30,7 +30,7 @@ fn run<F: Future<Output = Result<ExitCode>>>(
 ) -> Result<ExitCode> {
     let (file, flags, secrets) = args.split();
     let config = Config::load(file.as_deref(), flags)?;
-    telemetry::start(config.log_format);
+    telemetry::start(config.log_format, None);
     harden::no_core_dumps();
     let secrets = Secrets::load(secrets, file.as_deref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
