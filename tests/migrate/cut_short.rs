@@ -63,12 +63,12 @@ fn a_copy_to_fs_that_was_killed_goes_on_where_it_was() {
     many(&from, &directory, ENTITIES);
     let to = At::new(&directory, "fs", "second");
     let copied = || objects(&to.path.join("files"));
-    for part in [1, 700, 1_900] {
+    for part in [1, 500, 1_200] {
         assert!(killed_when(&from, &to, || copied() >= part), "it was over before it was killed");
         is_no_store(&directory, &to);
     }
     let line = done(&from.migrate(&to).run()).to_owned();
-    assert!(written(&line) < ENTITIES - 1_900 + 256, "it goes on where it was: {line}");
+    assert!(written(&line) <= ENTITIES - 1_200, "it goes on where it was: {line}");
     let server = to.serve(&directory).up();
     let copy = documents(&server, "db");
     server.stop();
@@ -83,7 +83,7 @@ fn a_copy_to_embedded_that_was_killed_goes_on_where_it_was() {
     let to = At::new(&directory, "embedded", "second");
     // The log is allocated ahead, so its size does not tell; the number of the last commit does.
     let commits = || fs::read(to.path.join("sequence")).map_or(0, |bytes| bytes[0].max(*bytes.get(16).unwrap_or(&0)));
-    for part in [2, 5, 9] {
+    for part in [2, 4, 7] {
         assert!(killed_when(&from, &to, || commits() >= part), "it was over before it was killed");
         is_no_store(&directory, &to);
     }

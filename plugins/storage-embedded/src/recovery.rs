@@ -40,7 +40,7 @@ fn recover(directory: &Directory, config: &Config) -> Result<Recovered> {
     let at = |error: Error| error.context(format_args!("cannot open the store in {}", directory.place()));
     let damaged = |why: String| {
         let place = directory.place();
-        let advice = "do not use it; restore a backup, or see what `deltadb fsck` says";
+        let advice = "nothing was changed; restore a backup";
         Error::damaged(format!("the store in {place} is damaged: {why}; {advice}")).with_code("damaged_store")
     };
     let io = |what: &str| {

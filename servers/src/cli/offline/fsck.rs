@@ -77,7 +77,10 @@ async fn fsck(config: Config, secrets: Secrets, wanted: Wanted) -> Result<ExitCo
     let mut report = Report::new(wanted.json);
     let storage = match place.open().await {
         Err(error) if error.kind() == ErrorKind::Damaged => {
-            report.broken_other(&error, "");
+            report.broken_other(
+                &error,
+                "keep a copy of the directory as it is; what it holds cannot be checked one by one",
+            );
             report.end(&place.to_string(), None);
             return Ok(ExitCode::from(DAMAGED));
         }
