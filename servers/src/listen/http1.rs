@@ -83,9 +83,9 @@ impl<E: Endpoint<Output = poem::Response> + 'static> Http1<E> {
                 let response = match refused {
                     Some(refused) => refused,
                     None => {
-                        // Pinned here: moving so large a future would cost more than serving some requests.
-                        let answer = pin!(endpoint.get_response(poem::Request::from_parts(parts, body)));
-                        in_time(answer, &seen, is_read).await
+                        // Pinned here, and not called through the `Arc`: each layer would move the request once more.
+                        let answer = pin!(E::call(&endpoint, poem::Request::from_parts(parts, body)));
+                        in_time(answer, &seen, is_read).await.unwrap_or_else(poem::Error::into_response)
                     }
                 };
                 Ok::<_, Infallible>(answered(response, seen))
@@ -116,16 +116,16 @@ fn received(body: Incoming, activity: &Arc<Activity>) -> poem::Body {
 ///
 /// The handler ends then; a write that it has begun does not, because core runs it in a task of its own.
 async fn in_time(
-    mut answer: Pin<&mut impl Future<Output = poem::Response>>,
+    mut answer: Pin<&mut impl Future<Output = poem::Result<poem::Response>>>,
     activity: &Activity,
     is_read: bool,
-) -> poem::Response {
+) -> poem::Result<poem::Response> {
     poll_fn(|cx| match answer.as_mut().poll(cx) {
         // The order wakes the connection's task, and that polls this.
-        Poll::Pending if activity.is_overdue() => Poll::Ready(match activity.phase() {
+        Poll::Pending if activity.is_overdue() => Poll::Ready(Ok(match activity.phase() {
             Phase::Body => refusal::slow_body(),
             _ => refusal::overdue(is_read),
-        }),
+        })),
         polled => polled,
     })
     .await

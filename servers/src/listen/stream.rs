@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -18,6 +18,9 @@ use crate::listen::activity::{Activity, Phase};
 const LINGER_BYTES_MAX: usize = 16 << 20;
 /// How much of it is read at a time.
 const LINGER_CHUNK_BYTES: usize = 16 << 10;
+
+/// Up to this many bytes in several pieces are joined before they are written: the kernel is faster with one piece.
+const JOINED_BYTES_MAX: usize = 2 << 10;
 
 /// What bytes go over.
 pub(crate) type Transport = Either<TcpStream, Box<TlsStream<TcpStream>>>;
@@ -173,10 +176,16 @@ impl AsyncWrite for Watched {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        let all = slices.iter().map(|slice| slice.len()).sum();
         if this.refuses() {
             let first = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| slice);
-            let all = slices.iter().map(|slice| slice.len()).sum();
             return this.poll_refuse(cx, first).map_ok(|()| all);
+        }
+        if all <= JOINED_BYTES_MAX {
+            let mut joined = [0; JOINED_BYTES_MAX];
+            let mut room = joined.as_mut_slice();
+            slices.iter().for_each(|slice| room.put_slice(slice));
+            return Pin::new(&mut this.stream).poll_write(cx, joined.get(..all).unwrap_or_default());
         }
         Pin::new(&mut this.stream).poll_write_vectored(cx, slices)
     }

@@ -50,17 +50,16 @@ impl Origins {
         self.0.iter().any(|allowed| origin == allowed.as_str()).then(|| origin.clone())
     }
 
-    /// The answer to a browser that asks before it sends a page's request.
-    pub(crate) fn preflight(request: &Request, origin: &HeaderValue) -> Option<Response> {
+    /// The answer to a browser that asks before it sends a page's request, yet to be marked.
+    pub(crate) fn preflight(request: &Request) -> Option<Response> {
         let asks = request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
         asks.then(|| {
-            let response = Response::builder()
+            Response::builder()
                 .status(StatusCode::NO_CONTENT)
                 .header(ACCESS_CONTROL_ALLOW_METHODS, METHODS)
                 .header(ACCESS_CONTROL_ALLOW_HEADERS, HEADERS)
                 .header(ACCESS_CONTROL_MAX_AGE, MAX_AGE)
-                .finish();
-            Self::mark(response, origin)
+                .finish()
         })
     }
 

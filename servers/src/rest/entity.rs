@@ -1,55 +1,27 @@
 //! Each entity as a resource of its own.
 
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
 
+use delta_core::Result;
 use delta_core::auth::Permission;
-use delta_core::clock::Timestamp;
 use delta_core::document::Document;
-use delta_core::entities::{Entity, PutOptions, Written};
+use delta_core::entities::{PutOptions, Written};
 use delta_core::name::{DatabaseName, EntityId, EntityKey, SchemaId};
 use delta_core::pointer::Pointer;
-use delta_core::{Error, Result};
 use http::HeaderMap;
 use poem::web::Data;
-use poem_openapi::param::{Header, Path, Query};
+use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 
 use crate::app::App;
-use crate::rest::body::{AnyJson, JsonBody, RawJson, name};
+use crate::rest::body::{AnyJson, JsonBody, name};
 use crate::rest::caller::Caller;
-use crate::rest::conditions::Read;
-use crate::rest::param::{ETags, Named};
+use crate::rest::got::Got;
+use crate::rest::param::{ETags, Named, Told};
 use crate::rest::patch::PatchBody;
 use crate::rest::problem::Problem;
 use crate::rest::{Tag, conditions};
-
-/// A document.
-#[derive(ApiResponse)]
-pub(crate) enum GetResponse {
-    /// The document, byte for byte as it was written.
-    #[oai(status = 200)]
-    Document(
-        RawJson,
-        /// The version.
-        #[oai(header = "ETag")]
-        String,
-        /// When this version was written.
-        #[oai(header = "Last-Modified")]
-        String,
-        /// `no-cache`: whoever keeps the document asks before using it again.
-        #[oai(header = "Cache-Control")]
-        String,
-    ),
-    /// The caller has this version.
-    #[oai(status = 304)]
-    NotModified(
-        /// The version.
-        #[oai(header = "ETag")]
-        String,
-    ),
-}
 
 /// A done thing.
 #[derive(Debug, Object)]
@@ -137,13 +109,13 @@ impl EntityApi {
         pointer: Query<Option<Named<Pointer>>>,
         /// The versions that the caller has: 304 if it is one of them.
         #[oai(name = "If-None-Match")]
-        _if_none_match: Header<Option<Named<ETags>>>,
+        _if_none_match: Told<ETags>,
         /// The versions that the caller wants: 412 if it is another one.
         #[oai(name = "If-Match")]
-        _if_match: Header<Option<Named<ETags>>>,
-    ) -> std::result::Result<GetResponse, Problem> {
+        _if_match: Told<ETags>,
+    ) -> std::result::Result<Got, Problem> {
         let id = EntityId::new(name(&database.0)?, name(&key.0)?);
-        Ok(got(app.entities.get(&caller.0, &id).await?, pointer.0.as_deref(), headers)?)
+        Ok(Got::new(app.entities.get(&caller.0, &id).await?, pointer.0.as_deref(), headers)?)
     }
 
     /// Read an entity's headers
@@ -159,10 +131,10 @@ impl EntityApi {
         key: Path<Named<EntityKey>>,
         /// The versions that the caller has: 304 if it is one of them.
         #[oai(name = "If-None-Match")]
-        _if_none_match: Header<Option<Named<ETags>>>,
-    ) -> std::result::Result<GetResponse, Problem> {
+        _if_none_match: Told<ETags>,
+    ) -> std::result::Result<Got, Problem> {
         let id = EntityId::new(name(&database.0)?, name(&key.0)?);
-        Ok(got(app.entities.get(&caller.0, &id).await?, None, headers)?)
+        Ok(Got::new(app.entities.get(&caller.0, &id).await?, None, headers)?)
     }
 
     /// Write an entity
@@ -181,10 +153,10 @@ impl EntityApi {
         schema_id: Query<Option<Named<SchemaId>>>,
         /// The versions that may be replaced, or `*` for any: 412 if it is another one.
         #[oai(name = "If-Match")]
-        _if_match: Header<Option<Named<ETags>>>,
+        _if_match: Told<ETags>,
         /// `*` where the entity must not exist yet: 412 if it does.
         #[oai(name = "If-None-Match")]
-        _if_none_match: Header<Option<Named<ETags>>>,
+        _if_none_match: Told<ETags>,
         body: JsonBody<AnyJson>,
     ) -> std::result::Result<PutResponse, Problem> {
         let id = EntityId::new(name(&database.0)?, name(&key.0)?);
@@ -211,7 +183,7 @@ impl EntityApi {
         schema_id: Query<Option<Named<SchemaId>>>,
         /// The versions that may be changed: 412 if it is another one.
         #[oai(name = "If-Match")]
-        _if_match: Header<Option<Named<ETags>>>,
+        _if_match: Told<ETags>,
         body: PatchBody,
     ) -> std::result::Result<PatchResponse, Problem> {
         let id = EntityId::new(name(&database.0)?, name(&key.0)?);
@@ -235,7 +207,7 @@ impl EntityApi {
         key: Path<Named<EntityKey>>,
         /// The versions that may be deleted, or `*` for any: 412 if it is another one.
         #[oai(name = "If-Match")]
-        _if_match: Header<Option<Named<ETags>>>,
+        _if_match: Told<ETags>,
     ) -> std::result::Result<Json<DeleteResult>, Problem> {
         let id = EntityId::new(name(&database.0)?, name(&key.0)?);
         let existed = app.entities.delete(&caller.0, &id, &conditions::write(headers)?).await?;
@@ -245,27 +217,6 @@ impl EntityApi {
 
 fn options(schema: Option<&str>, headers: &HeaderMap) -> Result<PutOptions> {
     Ok(PutOptions { schema: schema.map(name).transpose()?, precondition: conditions::write(headers)? })
-}
-
-/// An entity as the caller's headers want it, whole or a part.
-pub(crate) fn got(entity: Entity, pointer: Option<&str>, headers: &HeaderMap) -> Result<GetResponse> {
-    let etag = entity.etag.to_text();
-    if conditions::read(headers, entity.etag)? == Read::NotModified {
-        return Ok(GetResponse::NotModified(etag));
-    }
-    let part = match pointer {
-        None => entity.document,
-        Some(pointer) => entity.document.at(&pointer.parse()?)?.ok_or_else(|| {
-            let message = "the document has nothing at this pointer; read it without the pointer";
-            Error::not_found(message).with_code("pointer_not_found")
-        })?,
-    };
-    let modified = last_modified(entity.updated);
-    Ok(GetResponse::Document(RawJson::new(part.bytes().clone()), etag, modified, "no-cache".into()))
-}
-
-fn last_modified(updated: Timestamp) -> String {
-    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(updated.seconds()))
 }
 
 fn put_result(written: &Written) -> PutResult {

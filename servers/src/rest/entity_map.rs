@@ -10,15 +10,16 @@ use delta_core::name::{DatabaseName, EntityId, EntityKey, SchemaId};
 use delta_core::{Error, ErrorKind, Result};
 use http::HeaderMap;
 use poem::web::Data;
-use poem_openapi::param::{Header, Path, Query};
+use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
 
 use crate::app::App;
 use crate::rest::body::{Documents, JsonBody, name};
 use crate::rest::caller::Caller;
-use crate::rest::entity::{GetResponse, Status, got};
-use crate::rest::param::{Demanded, ETags, Named};
+use crate::rest::entity::Status;
+use crate::rest::got::Got;
+use crate::rest::param::{Demanded, ETags, Named, Told};
 use crate::rest::problem::Problem;
 use crate::rest::{Tag, conditions};
 
@@ -76,10 +77,10 @@ impl EntityMapApi {
         key: Query<Demanded<EntityKey>>,
         /// The versions that the caller has: 304 if it is one of them.
         #[oai(name = "If-None-Match")]
-        _if_none_match: Header<Option<Named<ETags>>>,
-    ) -> std::result::Result<GetResponse, Problem> {
+        _if_none_match: Told<ETags>,
+    ) -> std::result::Result<Got, Problem> {
         let id = query_id(&database.0, key.0.as_deref())?;
-        Ok(got(app.entities.get(&caller.0, &id).await?, None, headers)?)
+        Ok(Got::new(app.entities.get(&caller.0, &id).await?, None, headers)?)
     }
 
     /// Delete a document
@@ -94,7 +95,7 @@ impl EntityMapApi {
         key: Query<Demanded<EntityKey>>,
         /// The versions that may be deleted: 412 if it is another one.
         #[oai(name = "If-Match")]
-        _if_match: Header<Option<Named<ETags>>>,
+        _if_match: Told<ETags>,
     ) -> std::result::Result<Json<Status>, Problem> {
         let id = query_id(&database.0, key.0.as_deref())?;
         app.entities.delete(&caller.0, &id, &conditions::write(headers)?).await?;

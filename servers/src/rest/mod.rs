@@ -8,6 +8,7 @@ mod cors;
 mod database;
 mod entity;
 mod entity_map;
+mod got;
 mod health;
 mod methods;
 mod pages;
@@ -25,13 +26,14 @@ use std::sync::Arc;
 
 use delta_core::{Error, ErrorKind};
 use futures::FutureExt;
-use http::Uri;
+use futures::future::{BoxFuture, Either};
+use http::{HeaderValue, Uri};
 use methods::Methods;
 use pages::Pages;
-use poem::endpoint::BoxEndpoint;
+use poem::endpoint::{BoxEndpoint, DynEndpoint};
 use poem::{Endpoint, IntoEndpoint, IntoResponse, Request, Response};
 use poem_openapi::{OpenApiService, OperationId, Tags};
-use tracing::{Instrument, Span};
+use tracing::Instrument;
 
 use crate::app::App;
 use crate::metrics::Route;
@@ -125,52 +127,58 @@ impl Rest {
 impl Endpoint for Rest {
     type Output = Response;
 
-    async fn call(&self, request: Request) -> poem::Result<Response> {
+    /// What needs the request happens before the future begins: a request is large, and would be moved into it.
+    fn call(&self, mut request: Request) -> impl Future<Output = poem::Result<Response>> + Send {
         let span = trace::request(request.headers(), request.method().is_safe());
+        let in_flight = self.app.requests.begin(request.method(), request.uri());
+        let origin = self.origins.allowed(&request);
+        let answer = match self.ready(&request, origin.as_ref()) {
+            Some(ready) => Either::Left(ready),
+            None => {
+                request.set_data(self.app.clone());
+                Either::Right(DynEndpoint::call(&*self.api, request))
+            }
+        };
+        let of = span.clone();
+        let counted = async move {
+            let (route, answer) = match answer {
+                Either::Left(ready) => ready,
+                Either::Right(answer) => self.answered(answer, in_flight.uri()).await,
+            };
+            let answer = origin.iter().fold(answer, Origins::mark);
+            let status = answer.status();
+            trace::answered(
+                &of,
+                format_args!("{} {}", in_flight.method(), in_flight.route(route)),
+                ("http.response.status_code", status.as_u16().into()),
+                status.is_server_error(),
+            );
+            in_flight.answered(route, status, answer.data() == Some(&ErrorKind::OutcomeUnknown));
+            Ok(answer)
+        };
         // A span that is none costs nothing on the way, and neither does this.
-        match span.is_none() {
-            true => Ok(self.counted(request, &span).await),
-            false => Ok(self.counted(request, &span).instrument(span.clone()).await),
-        }
+        if span.is_none() { Either::Left(counted) } else { Either::Right(counted.instrument(span)) }
     }
 }
 
 impl Rest {
-    /// The answer to a request, which is counted.
-    async fn counted(&self, request: Request, span: &Span) -> Response {
-        let in_flight = self.app.requests.begin(request.method(), request.uri());
-        let origin = self.origins.allowed(&request);
-        let preflight = origin.as_ref().and_then(|origin| Origins::preflight(&request, origin));
-        let (route, answer) = match preflight {
-            Some(preflight) => (Route::Other, preflight),
-            None => {
-                let (route, answer) = self.answer(request, in_flight.uri()).await;
-                (route, origin.iter().fold(answer, Origins::mark))
-            }
-        };
-        let status = answer.status();
-        trace::answered(
-            span,
-            format_args!("{} {}", in_flight.method(), in_flight.route(route)),
-            ("http.response.status_code", status.as_u16().into()),
-            status.is_server_error(),
-        );
-        in_flight.answered(route, status, answer.data() == Some(&ErrorKind::OutcomeUnknown));
-        answer
+    /// The answer to what is no request of the API, and what it was for.
+    fn ready(&self, request: &Request, origin: Option<&HeaderValue>) -> Option<(Route, Response)> {
+        if let Some(preflight) = origin.and_then(|_| Origins::preflight(request)) {
+            return Some((Route::Other, preflight));
+        }
+        if let Some(page) = self.pages.find(request) {
+            return Some((Route::Page, page));
+        }
+        let refused = query::check(request.uri().query()).err()?;
+        Some((Route::Other, Problem::from(refused).into_response()))
     }
 
-    /// The answer, and what the request was for.
-    async fn answer(&self, mut request: Request, uri: &Uri) -> (Route, Response) {
-        if let Some(page) = self.pages.find(&request) {
-            return (Route::Page, page);
-        }
-        if let Err(error) = query::check(request.uri().query()) {
-            return (Route::Other, Problem::from(error).into_response());
-        }
-        request.set_data(self.app.clone());
+    /// The API's answer, and what the request was for.
+    async fn answered(&self, answer: BoxFuture<'_, poem::Result<Response>>, uri: &Uri) -> (Route, Response) {
         let route = |operation: Option<&OperationId>| operation.map_or(Route::Other, |id| Route::Operation(id.0));
         // A fault in one request must not take its connection's other requests with it.
-        match AssertUnwindSafe(self.api.call(request)).catch_unwind().await {
+        match AssertUnwindSafe(answer).catch_unwind().await {
             Ok(Ok(response)) => (route(response.data()), response),
             Ok(Err(error)) if error.is_from_response() => (route(error.data()), error.into_response()),
             Ok(Err(error)) => {

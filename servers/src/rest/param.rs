@@ -7,8 +7,10 @@ use std::ops::Deref;
 
 use delta_core::name::{DatabaseName, ENTITY_KEY_BYTES_MAX, EntityKey, NAME_BYTES_MAX, SchemaId};
 use delta_core::pointer::Pointer;
-use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
+use poem::{Request, RequestBody};
+use poem_openapi::registry::{MetaParamIn, MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON, Type};
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -64,6 +66,27 @@ impl Described for ETags {
     const PATTERN: Option<&'static str> = Some(r#"^(\*|((W/)?"[ !#-~]*" *, *)*((W/)?"[ !#-~]*" *)?)$"#);
     const LENGTH_MIN: Option<usize> = None;
     const LENGTH_MAX: Option<usize> = None;
+}
+
+/// A header that stands here for the document: [`crate::rest::conditions`] reads it.
+pub(crate) struct Told<T>(PhantomData<fn() -> T>);
+
+impl<'a, T: Described> ApiExtractor<'a> for Told<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn param_in() -> Option<MetaParamIn> {
+        Some(MetaParamIn::Header)
+    }
+
+    fn param_schema_ref() -> Option<MetaSchemaRef> {
+        Some(schema::<T>())
+    }
+
+    async fn from_request(_: &'a Request, _: &mut RequestBody, _: ExtractParamOptions<()>) -> poem::Result<Self> {
+        Ok(Self(PhantomData))
+    }
 }
 
 /// The text that ought to be a `T`.
