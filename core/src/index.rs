@@ -29,8 +29,6 @@ pub const KEY_INDEX_BYTES_MAX: usize = 256 << 20;
 const KEY_OVERHEAD_BYTES: usize = 64;
 /// How many names are opened in one go while an index is built.
 const NAMES_AT_ONCE: usize = 1024;
-/// How many keys are sorted before they are inserted.
-const RUN_NAMES: usize = 65_536;
 /// How many such chunks are opened at the same time.
 const CHUNKS_AT_ONCE: usize = 4;
 /// How many times a listing builds an index that writes of unknown outcome keep dropping.
@@ -47,6 +45,9 @@ pub struct IndexLimits {
     /// How old it may be where other processes write the storage too.
     pub max_stale: Duration,
 }
+
+/// The same while it is collected, in the order of the names at rest.
+type Found = BTreeMap<DatabaseName, Vec<(Box<str>, u64)>>;
 
 /// The index.
 #[derive(Debug)]
@@ -206,8 +207,7 @@ impl KeyIndex {
     async fn build(&self, group: &Group) -> Result<()> {
         let announced = Announced::new(self, group);
         let begun = self.moment();
-        let mut databases = Databases::new();
-        let mut run = Vec::new();
+        let mut found = Found::new();
         let living = self.storage.list(Space::Entities, group).try_filter(|listed| {
             let is_tombstone = listed.size_bytes % 8 == 4;
             future::ready(!is_tombstone)
@@ -216,12 +216,11 @@ impl KeyIndex {
             living.try_chunks(NAMES_AT_ONCE).map_err(|stopped| stopped.1).map_ok(|names| self.open(group, names));
         let mut opened = opened.try_buffered(CHUNKS_AT_ONCE);
         while let Some(chunk) = opened.try_next().await? {
-            run.extend(chunk);
-            if run.len() >= RUN_NAMES {
-                insert(&mut databases, &mut run);
+            for (id, size_bytes) in chunk {
+                found.entry(id.database).or_default().push((id.key.as_str().into(), size_bytes));
             }
         }
-        insert(&mut databases, &mut run);
+        let mut databases = sorted(found).await?;
         let mut state = self.state();
         // The replay and the finished index are one step under the lock, so that no write falls between them.
         let Some(Some(changes)) = state.building.remove(group) else { return Ok(()) };
@@ -315,12 +314,13 @@ impl Drop for Announced<'_> {
     }
 }
 
-/// Inserts keys in their order, which walks through the maps instead of jumping about in them.
-fn insert(databases: &mut Databases, run: &mut Vec<(EntityId, u64)>) {
-    run.sort_unstable_by(|(a, _), (b, _)| a.key.as_str().cmp(b.key.as_str()));
-    for (id, size_bytes) in run.drain(..) {
-        apply(databases, &id, Some(size_bytes));
-    }
+/// Sorts keys on a thread of its own. Maps that are made of all of their keys are made sooner than by insertions, and
+/// their nodes are full.
+async fn sorted(found: Found) -> Result<Databases> {
+    let sorting = tokio::task::spawn_blocking(move || {
+        found.into_iter().map(|(database, keys)| (database, keys.into_iter().collect())).collect()
+    });
+    sorting.await.map_err(|error| Error::internal("a listing was cut short").with_source(error))
 }
 
 fn cost(key: &str) -> usize {
