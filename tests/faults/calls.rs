@@ -69,6 +69,10 @@ fn a_delete_of_what_may_come_back_is_not_acknowledged() {
             let unknown = answer.json()["error"] == "outcome_unknown";
             assert_eq!(answer.status, 503, "{storage:?}: {answer:?}");
             assert!(again.status == 503 || !unknown, "{storage:?}: {answer:?}, {again:?}");
+            // What a failed sync has left nobody knows, and the next one may hide it.
+            let later = client.put("/entity/db/later", "1").expect(503);
+            assert!(later.text().contains("restart"), "{storage:?}: {later:?}");
+            client.get("/entity/db/later").expect(404);
             drop(server.kill());
             let found = start.up().admin().get(first.target()).status;
             assert!(found == 404 || again.status == 503, "{storage:?}: acknowledged and undone: {again:?}");

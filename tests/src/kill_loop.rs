@@ -9,6 +9,7 @@ mod writer;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,8 +21,12 @@ use crate::server::Server;
 use crate::start::{ADMIN_KEY, Start};
 use crate::storages::Storage;
 
-/// When the server is killed, counted from the start of the load.
-const KILL_MILLIS: std::ops::RangeInclusive<u64> = 20..=300;
+/// How many writes are acknowledged at most before the server is killed.
+const WRITES_MAX: u64 = 60;
+/// How long after that it is killed at most.
+const LATER_MILLIS: u64 = 20;
+/// How long a life is at most, on a machine that is busy with something else.
+const LIFE_MAX: Duration = Duration::from_secs(20);
 
 /// What to do.
 #[derive(Debug)]
@@ -103,15 +108,20 @@ pub fn run(plan: &mut Plan, mut progress: impl FnMut(&Report)) -> Result<Report,
     for _ in 0..plan.cycles {
         let server = restart(&start, &mut report)?;
         check(server.address(), &mut writers, &mut report)?;
-        let millis = KILL_MILLIS.start() + random.below(KILL_MILLIS.end() - KILL_MILLIS.start() + 1);
+        let (enough, later) = (1 + random.below(WRITES_MAX), random.below(LATER_MILLIS));
+        let acknowledged = AtomicU64::new(0);
         let begin = Barrier::new(plan.writers + 1);
         thread::scope(|scope| {
-            let (begin, address) = (&begin, server.address());
-            let load = writers.iter_mut().map(|writer| scope.spawn(move || writer.write(address, begin)));
+            let (begin, address, acknowledged) = (&begin, server.address(), &acknowledged);
+            let load = writers.iter_mut().map(|writer| scope.spawn(move || writer.write(address, begin, acknowledged)));
             let load: Vec<_> = load.collect();
             begin.wait();
+            let begun = Instant::now();
+            while acknowledged.load(Ordering::Relaxed) < enough && begun.elapsed() < LIFE_MAX {
+                thread::sleep(Duration::from_millis(1));
+            }
             // Not a wait for something: the instant of the crash.
-            thread::sleep(Duration::from_millis(millis));
+            thread::sleep(Duration::from_millis(later));
             let happened = plan.crash.happen(server, &mut random);
             load.into_iter().try_for_each(|writer| writer.join().expect("a writer")).and(happened)
         })?;

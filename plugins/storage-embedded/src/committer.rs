@@ -171,14 +171,14 @@ impl Worker {
             return group.answer();
         }
         self.number += 1;
-        match self.tree.commit(self.number, group.changes()) {
-            Ok(()) => {
-                // Before anybody is told, so that a killed process cannot have told more than it noted.
-                if let Err(error) = self.sequence.note(self.number) {
-                    self.queue.fail(error.to_string());
-                }
-                group.answer();
-            }
+        let committed = self.tree.commit(self.number, group.changes()).and_then(|()| {
+            // Before anybody is told, so that a killed process cannot have told more than it noted. It is also the proof that
+            // the file system still works: XFS, which shuts itself down when its disk fails, may just have called a sync done
+            // that it has dropped, and refuses any write from then on.
+            self.sequence.note(self.number).map_err(|error| CommitError::Unknown(error.to_string()))
+        });
+        match committed {
+            Ok(()) => group.answer(),
             Err(CommitError::Stopped(why)) => {
                 self.queue.fail(why.clone());
                 group.refuse(|| stopped(&why), || stopped(&why));

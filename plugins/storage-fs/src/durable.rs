@@ -8,14 +8,18 @@ use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// How many directories are remembered; one more, and they are looked at anew.
 const KNOWN_MAX: usize = 65_536;
 
 /// The directories that this process knows to be durable.
 #[derive(Debug, Default)]
-pub(crate) struct Durable(Mutex<HashSet<PathBuf>>);
+pub(crate) struct Durable {
+    known: Mutex<HashSet<PathBuf>>,
+    /// Why none can be known any more: a sync failed, and the next one may hide it.
+    lost: OnceLock<String>,
+}
 
 impl Durable {
     /// Makes a directory below `top` durable, and whatever lies between; `top` itself must be.
@@ -26,7 +30,9 @@ impl Durable {
         let parent = directory.parent().unwrap_or(top);
         self.ensure(top, parent)?;
         make_private(directory)?;
-        sync_directory(parent)?;
+        sync_directory(parent).inspect_err(|error| {
+            drop(self.lost.set(format!("cannot sync {}: {error}", parent.display())));
+        })?;
         let mut known = self.known();
         if known.len() >= KNOWN_MAX {
             known.clear();
@@ -35,13 +41,18 @@ impl Durable {
         Ok(())
     }
 
+    /// An error if a sync has failed, after which no process may go on as if directories were known.
+    pub(crate) fn trusted(&self) -> Result<(), String> {
+        self.lost.get().cloned().map_or(Ok(()), Err)
+    }
+
     /// Forgets everything, because somebody removed a directory.
     pub(crate) fn forget(&self) {
         self.known().clear();
     }
 
     fn known(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -86,7 +86,7 @@ impl Writer {
         }
         let synced = self.sync_directories(&mut steps, together);
         self.finish(steps);
-        synced
+        synced.and_then(|()| self.durable.trusted())
     }
 
     /// Writes the new image into a temporary file of the same directory.

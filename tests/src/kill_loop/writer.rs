@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
 
@@ -112,16 +113,23 @@ impl Writer {
     }
 
     /// Writes until the server is gone. An error is an answer that should not be.
-    pub(super) fn write(&mut self, address: SocketAddr, begin: &Barrier) -> Result<(), String> {
+    pub(super) fn write(
+        &mut self,
+        address: SocketAddr,
+        begin: &Barrier,
+        acknowledged: &AtomicU64,
+    ) -> Result<(), String> {
         let mut client = Client::new(address).bearer(ADMIN_KEY);
         begin.wait();
         loop {
+            let before = self.acknowledged;
             let going_on = match self.random.below(10) {
                 0 => self.read_own(&mut client)?,
                 1 | 2 => self.delete(&mut client)?,
                 3 => self.put_map(&mut client)?,
                 _ => self.put(&mut client)?,
             };
+            acknowledged.fetch_add(self.acknowledged - before, Ordering::Relaxed);
             if !going_on {
                 return Ok(());
             }
