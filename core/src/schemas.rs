@@ -202,7 +202,7 @@ impl Schemas {
                 Err(error) => self.failed(id, error)?,
             }
         }
-        Err(Error::conflict(format!("schema {id} changed too often meanwhile; try again")))
+        Err(changed_too_often(id))
     }
 
     /// Removes a schema, or `NotFound`; its versions stay, since documents name them. Needs the right to write schemas.
@@ -223,7 +223,7 @@ impl Schemas {
                 Err(error) => self.failed(id, error)?,
             }
         }
-        Err(Error::conflict(format!("schema {id} changed too often meanwhile; try again")))
+        Err(changed_too_often(id))
     }
 
     /// What a change of the current text demands to find: whatever is there now, of use or not.
@@ -304,6 +304,10 @@ impl Schemas {
 
 fn no_schema(id: &SchemaId) -> Error {
     Error::not_found(format!("there is no schema {id}"))
+}
+
+fn changed_too_often(id: &SchemaId) -> Error {
+    Error::conflict(format!("schema {id} changed too often meanwhile; try again"))
 }
 
 fn public(source: &Document) -> Object {

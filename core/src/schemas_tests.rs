@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use futures::FutureExt;
 use serde_json::Value;
 
 use super::*;
@@ -179,4 +180,31 @@ async fn what_moves_keeps_its_versions_and_what_was_deleted_stays_so() {
     to.schemas.delete(&Principal::admin(), &id("a")).await.unwrap();
     adopt(&from, &*to.storage).await.unwrap();
     assert_eq!(to.schemas.list().await.unwrap(), ["b"].map(id));
+}
+
+/// Takes any schema, after another process made a version of it.
+#[derive(Debug)]
+struct Overtaken(Arc<MemoryStorage>);
+
+impl Validator for Overtaken {
+    fn compile(
+        &self,
+        id: &SchemaId,
+        source: &Document,
+        _: &crate::validator::SchemaLookup<'_>,
+    ) -> Result<Arc<dyn CompiledSchema>> {
+        let (version, object) = (schema_name(id, Some(1)), super::public(source));
+        // Whatever becomes of it: it is there after the first time.
+        drop(self.0.put(&version, &object, &Expect::Absent).now_or_never());
+        Ok(Arc::new(Anything))
+    }
+}
+
+#[tokio::test]
+async fn whoever_finds_a_text_finds_the_same_version() {
+    let storage = Arc::new(MemoryStorage::with(|capabilities| capabilities.hand_made_schemas = true));
+    drop_in(&storage, "s", "{}").await;
+    let schemas = Schemas::new(storage.clone(), Arc::new(Overtaken(storage)));
+    assert_eq!(schemas.get(&id("s")).await.unwrap().version, 1);
+    assert_eq!(schemas.listed().await.unwrap().len(), 2);
 }

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use delta_tests::http::Request;
+use delta_tests::server::Server;
 use delta_tests::start::Start;
 use serde_json::json;
 
@@ -89,6 +90,26 @@ fn readers_of_one_never_fall_behind_a_writer_of_the_other() {
         }
         done.store(true, Ordering::SeqCst);
     });
+}
+
+#[test]
+fn what_is_read_is_as_old_as_the_flags_allow() {
+    let directory = directory();
+    let fresh = beside_others(&directory).arg("--list-max-stale=0").up();
+    let stale = beside_others(&directory).args(&["--cache-max-stale=1h", "--list-max-stale=1h"]).up();
+    let listed = |server: &Server| {
+        let answer = server.admin().get("/api/databases/db/keys").expect(200).json();
+        answer["items"].as_array().unwrap().len()
+    };
+    fresh.admin().put("/entity/db/a", "1").expect(201);
+    assert_eq!((stale.admin().get("/entity/db/a").expect(200).text(), listed(&stale), listed(&fresh)), ("1", 1, 1));
+    let tag = fresh.admin().put("/entity/db/a", "2").expect(200).header("etag").unwrap().to_owned();
+    fresh.admin().put("/entity/db/b", "2").expect(201);
+    assert_eq!((stale.admin().get("/entity/db/a").expect(200).text(), listed(&stale), listed(&fresh)), ("1", 1, 2));
+    // A write is about what is there, and its own process sees it at once.
+    stale.admin().send(&Request::new("PUT", "/entity/db/a").header("If-Match", &tag).body("3")).expect(200);
+    stale.admin().put("/entity/db/c", "3").expect(201);
+    assert_eq!((stale.admin().get("/entity/db/a").expect(200).text(), listed(&stale), listed(&fresh)), ("3", 2, 3));
 }
 
 /// Asks until the answer has this status; it may take others a second to know, and this machine a moment more.

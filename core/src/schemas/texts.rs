@@ -13,7 +13,7 @@ use crate::address::schema_name;
 use crate::document::{DEPTH_MAX_CEILING, Document};
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::SchemaId;
-use crate::schemas::{ATTEMPTS_MAX, Schema, Schemas, public};
+use crate::schemas::{ATTEMPTS_MAX, Schema, Schemas, changed_too_often, public};
 use crate::storage::{Expect, Group, Revision, Space};
 
 /// How long a template that is of no use is tried again, since somebody may be writing it.
@@ -101,31 +101,48 @@ impl Schemas {
         schema
     }
 
-    /// The version that a text is: the newest one if that is it, else a new one.
+    /// The version that a text is: the newest one if that is it, else a new one. Whoever else finds the same text finds the
+    /// same version.
     async fn version_of(&self, id: &SchemaId, source: &Document) -> Result<u32> {
-        if let Some(newest) = self.newest_version(id).await? {
-            let stored = self.storage.get(&schema_name(id, Some(newest))).await?;
-            if stored.is_some_and(|stored| stored.bytes == source.bytes()) {
-                return Ok(newest);
+        let mut is_checked = !self.hand_made();
+        for _ in 0..ATTEMPTS_MAX {
+            let newest = self.newest_version(id).await?;
+            if let Some(newest) = newest {
+                let stored = self.storage.get(&schema_name(id, Some(newest))).await?;
+                if stored.is_some_and(|stored| stored.bytes == source.bytes()) {
+                    return Ok(newest);
+                }
+            }
+            if !is_checked {
+                self.compile(id, source).await.map_err(|error| self.blamed(id, error))?;
+                is_checked = true;
+            }
+            if let Some(version) = self.add_after(id, newest, source).await? {
+                return Ok(version);
             }
         }
-        if self.hand_made() {
-            self.compile(id, source).await.map_err(|error| self.blamed(id, error))?;
-        }
-        self.add_version(id, source).await
+        Err(changed_too_often(id))
     }
 
     /// Writes a text as the next version.
     pub(super) async fn add_version(&self, id: &SchemaId, source: &Document) -> Result<u32> {
         for _ in 0..ATTEMPTS_MAX {
-            let version = self.newest_version(id).await?.unwrap_or(0) + 1;
-            match self.storage.put(&schema_name(id, Some(version)), &public(source), &Expect::Absent).await {
-                Ok(_) => return Ok(version),
-                Err(error) if error.kind() == ErrorKind::Conflict => {}
-                Err(error) => return Err(error),
+            let newest = self.newest_version(id).await?;
+            if let Some(version) = self.add_after(id, newest, source).await? {
+                return Ok(version);
             }
         }
-        Err(Error::conflict(format!("schema {id} changed too often meanwhile; try again")))
+        Err(changed_too_often(id))
+    }
+
+    /// Writes a text as the version after the newest one; `None` if somebody else was faster.
+    async fn add_after(&self, id: &SchemaId, newest: Option<u32>, source: &Document) -> Result<Option<u32>> {
+        let version = newest.unwrap_or(0) + 1;
+        match self.storage.put(&schema_name(id, Some(version)), &public(source), &Expect::Absent).await {
+            Ok(_) => Ok(Some(version)),
+            Err(error) if error.kind() == ErrorKind::Conflict => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn newest_version(&self, id: &SchemaId) -> Result<Option<u32>> {
