@@ -5,9 +5,13 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// The size of a disk: the smallest that mkfs.xfs takes.
 const DISK_BYTES: u64 = 320 << 20;
+/// How long others may hold a disk whose power is to come back.
+const RESTORE_MAX: Duration = Duration::from_secs(60);
 
 fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
     let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
@@ -111,10 +115,19 @@ impl Disk {
 
     /// Turns the power on again; nobody may have anything open.
     pub fn restore(&mut self) -> Result<(), String> {
-        if let Some(mount) = self.mount.take() {
-            run("umount", &[text(&self.at)])?;
-            std::mem::forget(mount);
+        let until = Instant::now() + RESTORE_MAX;
+        loop {
+            if let Some(mount) = self.mount.take() {
+                run("umount", &[text(&self.at)])?;
+                std::mem::forget(mount);
+            }
+            self.mount()?;
+            // Whoever made a name space of mounts meanwhile still has the disk that is without power, and so this is it again.
+            match fs::metadata(&self.at) {
+                Ok(_) => return Ok(()),
+                Err(error) if Instant::now() > until => return Err(format!("the power does not come back: {error}")),
+                Err(_) => thread::sleep(Duration::from_millis(50)),
+            }
         }
-        self.mount()
     }
 }
