@@ -6,8 +6,13 @@ use std::path::PathBuf;
 use prost::Message;
 
 const ROOT: &str = "../proto";
-const FILES: [&str; 4] =
-    ["deltadb/main_worker.proto", "delta/v1/entities.proto", "delta/v1/databases.proto", "delta/v1/schemas.proto"];
+const FILES: [&str; 5] = [
+    "deltadb/main_worker.proto",
+    "delta/v1/entities.proto",
+    "delta/v1/databases.proto",
+    "delta/v1/schemas.proto",
+    "delta/v1/cluster.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={ROOT}");

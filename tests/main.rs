@@ -11,6 +11,8 @@ mod browser;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod cluster;
+#[cfg(test)]
 mod concurrency;
 #[cfg(test)]
 mod contract;

@@ -92,6 +92,8 @@ pub struct Databases {
     drops_finished: AtomicU64,
     /// Changes, and reads that are remembered, take turns: what is read never replaces what a change made.
     turn: tokio::sync::Mutex<()>,
+    /// Whether a main has looked at the settings before this process is asked.
+    ruled: bool,
 }
 
 impl Databases {
@@ -106,11 +108,22 @@ impl Databases {
             drops: Mutex::default(),
             drops_finished: AtomicU64::default(),
             turn: tokio::sync::Mutex::default(),
+            ruled: false,
         }
+    }
+
+    /// The same in a process that does only what a main has decided: every database is usable.
+    #[must_use]
+    pub(crate) fn ruled(mut self) -> Self {
+        self.ruled = true;
+        self
     }
 
     /// The settings that count for an operation on a database, or `Conflict` under the code `dropping`.
     pub(crate) async fn usable(&self, database: &DatabaseName) -> Result<Option<Arc<Record>>> {
+        if self.ruled {
+            return Ok(None);
+        }
         let record = self.record(database).await?;
         if record.as_ref().is_some_and(|record| record.dropping) { Err(dropping(database)) } else { Ok(record) }
     }

@@ -5,6 +5,7 @@
 //! whether or not the client still waits.
 
 mod dropping;
+mod hands;
 mod stats;
 mod writing;
 
@@ -36,6 +37,7 @@ use crate::storage::{Space, Storage};
 use crate::turns::Turns;
 use crate::validator::Validator;
 
+pub use hands::{Hands, Kept};
 pub use stats::EngineStats;
 use writing::Change;
 
@@ -105,7 +107,19 @@ impl Engine {
     ) -> Self {
         let schemas = Arc::new(Schemas::new(storage.clone(), validator));
         let records = Records::new(storage.clone(), sealer.clone(), clock.clone(), Space::Databases);
-        let databases = Arc::new(Databases::new(records, schemas.clone(), clock.clone()));
+        let databases = Databases::new(records, schemas.clone(), clock.clone());
+        Self::over(storage, sealer, schemas, databases, clock, limits)
+    }
+
+    fn over(
+        storage: Arc<dyn Storage>,
+        sealer: Arc<Sealer>,
+        schemas: Arc<Schemas>,
+        databases: Databases,
+        clock: Arc<dyn Clock>,
+        limits: EngineLimits,
+    ) -> Self {
+        let databases = Arc::new(databases);
         let of_index = IndexLimits { bytes_max: limits.key_index_bytes_max, max_stale: limits.list_max_stale };
         let index = KeyIndex::new(storage.clone(), sealer.names().clone(), clock.clone(), of_index);
         let cache = Cache::new(limits.cache);
@@ -140,6 +154,28 @@ impl Engine {
         self.0.schemas.applicable(database, settings, named).await
     }
 
+    async fn keep(&self, id: &EntityId, change: Change, precondition: &Precondition) -> Result<Kept> {
+        let (this, id, precondition) = (self.0.clone(), id.clone(), precondition.clone());
+        let kept = Self::to_its_end(async move { this.write(&id, change, &precondition).await }).await?;
+        kept.ok_or_else(|| Error::internal("a put wrote nothing"))
+    }
+
+    async fn keep_many(
+        &self,
+        database: &DatabaseName,
+        documents: Vec<(EntityKey, Document)>,
+        schema: Option<(SchemaId, u32)>,
+    ) -> Result<Vec<Result<Kept>>> {
+        let (this, database) = (self.0.clone(), database.clone());
+        Self::to_its_end(async move { this.write_many(&database, documents, schema).await }).await
+    }
+
+    async fn remove(&self, id: &EntityId, precondition: &Precondition) -> Result<bool> {
+        let (this, id, precondition) = (self.0.clone(), id.clone(), precondition.clone());
+        let write = async move { this.write(&id, Change::Delete, &precondition).await };
+        Ok(Self::to_its_end(write).await?.is_some())
+    }
+
     /// Runs a write to its end even if the caller goes away.
     async fn to_its_end<T: Send + 'static>(write: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
         let ended = tokio::spawn(write.in_current_span()).await;
@@ -165,9 +201,7 @@ impl Entities for Engine {
             schema.check(&document)?;
         }
         let change = Change::Put { document, schema: schema.map(|schema| schema.named()) };
-        let (this, id, precondition) = (self.0.clone(), id.clone(), options.precondition.clone());
-        let written = Self::to_its_end(async move { this.write(&id, change, &precondition).await }).await?;
-        written.ok_or_else(|| Error::internal("a put wrote nothing"))
+        Ok(self.keep(id, change, &options.precondition).await?.written)
     }
 
     async fn put_many(
@@ -183,9 +217,8 @@ impl Entities for Engine {
         if let Some(schema) = &schema {
             schema.check_all(&documents)?;
         }
-        let schema = schema.map(|schema| schema.named());
-        let (this, database) = (self.0.clone(), database.clone());
-        Self::to_its_end(async move { this.write_many(&database, documents, schema).await }).await
+        let kept = self.keep_many(database, documents, schema.map(|schema| schema.named())).await?;
+        Ok(kept.into_iter().map(|kept| kept.map(|kept| kept.written)).collect())
     }
 
     async fn patch(&self, who: &Principal, id: &EntityId, patch: &Patch, options: &PutOptions) -> Result<Written> {
@@ -209,9 +242,7 @@ impl Entities for Engine {
 
     async fn delete(&self, who: &Principal, id: &EntityId, precondition: &Precondition) -> Result<bool> {
         who.require(Permission::Write, &id.database)?;
-        let (this, id, precondition) = (self.0.clone(), id.clone(), precondition.clone());
-        let write = async move { this.write(&id, Change::Delete, &precondition).await };
-        Ok(Self::to_its_end(write).await?.is_some())
+        self.remove(id, precondition).await
     }
 
     async fn get_many(
@@ -272,6 +303,19 @@ impl Inner {
 
     /// Many entities, in order, and no more bytes of them at once than the limit and what is just being read.
     async fn read_many(&self, database: &DatabaseName, keys: &[EntityKey]) -> Result<Vec<Option<Entity>>> {
+        self.check_keys(keys)?;
+        let reads: Vec<_> = keys.iter().map(|key| self.read_one(database, key)).collect();
+        let mut reads = stream::iter(reads).buffered(READS_AT_ONCE);
+        let (mut found, mut bytes) = (Vec::with_capacity(keys.len()), 0);
+        while let Some(entity) = reads.try_next().await? {
+            bytes += entity.as_ref().map_or(0, |entity: &Entity| entity.document.bytes().len());
+            self.check_bytes(bytes)?;
+            found.push(entity);
+        }
+        Ok(found)
+    }
+
+    fn check_keys(&self, keys: &[EntityKey]) -> Result<()> {
         let most = self.limits.batch_entities_max;
         if keys.is_empty() {
             return Err(Error::invalid("bad_json", "no key was asked for; name at least one"));
@@ -280,19 +324,15 @@ impl Inner {
             let message = format!("{} keys in one request, and {most} are allowed; ask for fewer", keys.len());
             return Err(Error::too_large(message));
         }
-        let reads: Vec<_> = keys.iter().map(|key| self.read_one(database, key)).collect();
-        let mut reads = stream::iter(reads).buffered(READS_AT_ONCE);
-        let (mut found, mut bytes) = (Vec::with_capacity(keys.len()), 0);
-        while let Some(entity) = reads.try_next().await? {
-            bytes += entity.as_ref().map_or(0, |entity: &Entity| entity.document.bytes().len());
-            if bytes > self.limits.batch_bytes_max {
-                let message =
-                    format!("the documents have more than {} bytes; ask for fewer", self.limits.batch_bytes_max);
-                return Err(Error::too_large(message));
-            }
-            found.push(entity);
+        Ok(())
+    }
+
+    fn check_bytes(&self, bytes: usize) -> Result<()> {
+        if bytes > self.limits.batch_bytes_max {
+            let message = format!("the documents have more than {} bytes; ask for fewer", self.limits.batch_bytes_max);
+            return Err(Error::too_large(message));
         }
-        Ok(found)
+        Ok(())
     }
 
     async fn read_one(&self, database: &DatabaseName, key: &EntityKey) -> Result<Option<Entity>> {

@@ -102,6 +102,8 @@ pub struct Schemas {
     /// processes may write the store.
     known: Mutex<LruCache<SchemaId, Option<Arc<Schema>>>>,
     compiled: Mutex<LruCache<SchemaId, Compiled>>,
+    /// Versions that another process decided on.
+    pinned: Mutex<LruCache<(SchemaId, u32), Compiled>>,
     /// Writers take turns, so that versions are numbered in order.
     writing: tokio::sync::Mutex<()>,
 }
@@ -114,6 +116,7 @@ impl Schemas {
             validator,
             known: Mutex::new(LruCache::new(KNOWN_MAX)),
             compiled: Mutex::new(LruCache::new(COMPILED_MAX)),
+            pinned: Mutex::new(LruCache::new(COMPILED_MAX)),
             writing: tokio::sync::Mutex::default(),
         }
     }
@@ -126,6 +129,18 @@ impl Schemas {
         settings: &Settings,
         named: Option<&SchemaId>,
     ) -> Result<Option<Applicable>> {
+        let Some((id, schema)) = self.chosen(database, settings, named).await? else { return Ok(None) };
+        let compiled = self.compiled(&id, &schema).await?;
+        Ok(Some(Applicable { id, version: schema.version, compiled }))
+    }
+
+    /// The same, not compiled: whoever only decides needs no more.
+    pub(crate) async fn chosen(
+        &self,
+        database: &DatabaseName,
+        settings: &Settings,
+        named: Option<&SchemaId>,
+    ) -> Result<Option<(SchemaId, Arc<Schema>)>> {
         if let (Some(bound), Some(named)) = (&settings.schema_id, named)
             && bound != named
         {
@@ -139,18 +154,28 @@ impl Schemas {
                 self.current(&id).await?.map(|schema| (id, schema))
             }
         };
-        match found {
-            Some((id, schema)) => {
-                let compiled = self.compiled(&id, &schema).await?;
-                Ok(Some(Applicable { id, version: schema.version, compiled }))
-            }
-            None if settings.require_schema => {
-                let message =
-                    format!("database {database} takes only documents with a schema; name one with schema_id");
-                Err(Error::invalid("schema_required", message))
-            }
-            None => Ok(None),
+        if found.is_none() && settings.require_schema {
+            let message = format!("database {database} takes only documents with a schema; name one with schema_id");
+            return Err(Error::invalid("schema_required", message));
         }
+        Ok(found)
+    }
+
+    /// One version of a schema, ready to check documents, whatever is current by now: another process decided on it.
+    pub(crate) async fn pinned(&self, id: &SchemaId, version: u32) -> Result<Applicable> {
+        let key = (id.clone(), version);
+        let kept = self.lock_pinned().get(&key).cloned();
+        if let Some(kept) = kept
+            && self.is_current(&kept.parts).await?
+        {
+            return Ok(Applicable { id: id.clone(), version, compiled: kept.schema });
+        }
+        let source = self.version(id, version).await?;
+        let compiled = self.compile(id, &source).await;
+        let (schema, parts) = compiled.map_err(|error| self.blamed(id, error))?;
+        self.is_current(&parts).await?;
+        self.lock_pinned().put(key, Compiled { schema: schema.clone(), parts });
+        Ok(Applicable { id: id.clone(), version, compiled: schema })
     }
 
     /// A schema that somebody refers to; it is their fault if it does not exist.
@@ -295,6 +320,10 @@ impl Schemas {
 
     fn known(&self) -> MutexGuard<'_, LruCache<SchemaId, Option<Arc<Schema>>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_pinned(&self) -> MutexGuard<'_, LruCache<(SchemaId, u32), Compiled>> {
+        self.pinned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_compiled(&self) -> MutexGuard<'_, LruCache<SchemaId, Compiled>> {

@@ -122,6 +122,17 @@ impl Superblock {
         self.keyring.roots().any(|root| root.is(&Root::new(store, master, root.id().clone(), root.state()).check()))
     }
 
+    /// The master keys of this store among those given, under the ids that it knows them by, the active one first.
+    pub fn select(&self, masters: &[MasterKey]) -> Vec<MasterKey> {
+        let store = self.keyring.store();
+        let given = |root: &Root| {
+            let mut same =
+                masters.iter().filter(|key| root.is(&Root::new(store, key, root.id().clone(), root.state()).check()));
+            same.next().map(|key| MasterKey { id: root.id().clone(), key: key.key.clone() })
+        };
+        self.keyring.roots().filter_map(given).collect()
+    }
+
     /// The names of the store.
     pub fn open_names(&self) -> Result<Names> {
         Names::new(self.keyring.store(), &self.name_key, self.names)

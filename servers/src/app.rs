@@ -7,6 +7,7 @@ use delta_core::Result;
 use delta_core::auth::{Auth, Credential, Principal, unauthorized};
 use delta_core::builtin::api_keys::ApiKeys;
 use delta_core::builtin::sessions::{Session, Sessions};
+use delta_core::cache::CacheStats;
 use delta_core::clock::{Clock, Timestamp};
 use delta_core::engine::Engine;
 use delta_core::entities::Entities;
@@ -15,6 +16,7 @@ use delta_core::keys::SecretText;
 use delta_core::name::WriterId;
 use http::HeaderMap;
 
+use crate::cluster::main::Cluster;
 use crate::limiter::Limiter;
 use crate::metrics::{Calls, Requests};
 use crate::proxies::Proxies;
@@ -23,7 +25,10 @@ use crate::proxies::Proxies;
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) entities: Arc<dyn Entities>,
+    /// Settings, schemas and listings; and the work, unless workers do it.
     pub(crate) engine: Engine,
+    /// The workers, where there are to be some.
+    pub(crate) cluster: Option<Arc<Cluster>>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) api_keys: ApiKeys,
     /// Counts failed credentials.
@@ -67,7 +72,19 @@ impl App {
         self.judged(from, self.sessions.login(key).await)
     }
 
-    fn judged<T>(&self, from: IpAddr, checked: Result<T>) -> Result<T> {
+    /// Whether requests can be expected to be served now; the error says why not.
+    pub(crate) async fn ready(&self) -> Result<()> {
+        self.engine.ready().await?;
+        self.cluster.as_ref().map_or(Ok(()), |cluster| cluster.ready())
+    }
+
+    /// What the memory of documents did, wherever they are opened.
+    pub(crate) fn cache_stats(&self) -> CacheStats {
+        self.cluster.as_ref().map_or_else(|| self.engine.cache_stats(), |cluster| cluster.cache_stats())
+    }
+
+    /// The result of a credential check, with failures counted for the address.
+    pub(crate) fn judged<T>(&self, from: IpAddr, checked: Result<T>) -> Result<T> {
         let judged = self.limiter.judge(from, checked);
         if let Err(error) = &judged {
             tracing::debug!(%from, why = error.code(), "a credential was refused");

@@ -99,6 +99,11 @@ pub(crate) struct Config {
     pub(crate) otlp_endpoint: Option<String>,
     pub(crate) log_format: LogFormat,
     pub(crate) dev: bool,
+    pub(crate) main_addr: String,
+    pub(crate) join_token_file: Option<PathBuf>,
+    pub(crate) worker_ttl: ConfigDuration,
+    pub(crate) cluster_ca: Option<PathBuf>,
+    pub(crate) insecure_cluster: bool,
 }
 
 impl Default for Config {
@@ -151,6 +156,11 @@ impl Default for Config {
             otlp_endpoint: None,
             log_format: LogFormat::Text,
             dev: false,
+            main_addr: "127.0.0.1:50051".into(),
+            join_token_file: None,
+            worker_ttl: seconds(3600),
+            cluster_ca: None,
+            insecure_cluster: false,
         }
     }
 }
@@ -158,7 +168,27 @@ impl Default for Config {
 impl Config {
     /// Puts the layers together; `flags` are the fields that the command line set.
     pub(crate) fn load(file: Option<&Path>, flags: BTreeMap<String, Value>) -> Result<Self> {
-        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        Self::load_over(Self::default(), file, flags, |_| {})
+    }
+
+    /// The same for a main: its workers open the store too.
+    pub(crate) fn load_main(file: Option<&Path>, flags: BTreeMap<String, Value>) -> Result<Self> {
+        Self::load_over(Self::default(), file, flags, Self::share_store)
+    }
+
+    /// The same for a worker, which any port will do for.
+    pub(crate) fn load_worker(file: Option<&Path>, flags: BTreeMap<String, Value>) -> Result<Self> {
+        let defaults = Self { grpc_addr: SocketAddr::from(([127, 0, 0, 1], 0)), ..Self::default() };
+        Self::load_over(defaults, file, flags, Self::share_store_of_worker)
+    }
+
+    fn load_over(
+        defaults: Self,
+        file: Option<&Path>,
+        flags: BTreeMap<String, Value>,
+        adapt: impl FnOnce(&mut Self),
+    ) -> Result<Self> {
+        let mut figment = Figment::from(Serialized::defaults(defaults));
         if let Some(file) = file {
             if !file.is_file() {
                 bail!("there is no configuration file {}; check --config", file.display());
@@ -180,6 +210,7 @@ impl Config {
         }
         let mut config: Self = figment.extract().map_err(|error| anyhow!(one_line(error)))?;
         config.check()?;
+        adapt(&mut config);
         config.settle_storage()?;
         Ok(config)
     }
@@ -214,6 +245,7 @@ impl Config {
             ("idle_deadline", self.idle_deadline),
             ("body_deadline", self.body_deadline),
             ("request_deadline", self.request_deadline),
+            ("worker_ttl", self.worker_ttl),
         ] {
             if value.0.is_zero() {
                 bail!("{field} must be more than 0");

@@ -123,6 +123,11 @@ impl Door {
         format!("{}://{}", self.scheme(), self.local)
     }
 
+    /// The port that was taken.
+    pub(crate) fn port(&self) -> u16 {
+        self.local.port()
+    }
+
     fn scheme(&self) -> Scheme {
         if self.front.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP }
     }

@@ -38,6 +38,7 @@ const TABLE: &[(&str, &str, Code, Access)] = &[
     ("delta.v1.Schemas/Delete", r#"{"id":"absent"}"#, Code::NotFound, Schema),
     ("delta.v1.Schemas/Validate", r#"{"id":"some","document":"MQ=="}"#, Code::Ok, ReadSomewhere),
     ("deltadb.MainWorker/Subscribe", r#"{"workerId":"w"}"#, Code::FailedPrecondition, Any),
+    ("delta.v1.Cluster/Work", "{}", Code::FailedPrecondition, Any),
     ("deltadb.MainWorker/Process", r#"{"operation":"GET","databaseName":"here","entityKey":"k"}"#, Code::Ok, Read),
     (
         "deltadb.MainWorker/Process",

@@ -52,7 +52,7 @@ async fn a_credential_is_asked_for_before_a_message_is_read() {
             refused(call(&port, &path, with_bearer(misfit(), "wrong")).await, Code::Unauthenticated, "unauthorized");
         }
     }
-    assert_eq!(seen, 18);
+    assert_eq!(seen, 19);
     let misread = call(&port, "/delta.v1.Entities/Put", admin(misfit())).await;
     refused(misread, Code::InvalidArgument, "bad_message");
 }

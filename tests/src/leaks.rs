@@ -85,7 +85,9 @@ pub(crate) fn given(arguments: &[String], variables: &[(String, String)]) -> BTr
         let of_file = |file: &Path| fs::read_to_string(file).unwrap_or_default();
         match name {
             "admin_key" | "master_key" | "previous_key" | "token" => found.extend(secrets(value)),
-            "admin_key_file" | "master_key_file" => found.extend(secrets(&of_file(Path::new(value)))),
+            "admin_key_file" | "master_key_file" | "join_token_file" => {
+                found.extend(secrets(&of_file(Path::new(value))))
+            }
             "config" => {
                 let text = of_file(Path::new(value));
                 let lines = text
@@ -126,8 +128,21 @@ pub(crate) fn none_in(output: &str, given: &BTreeSet<String>, servers: &[SocketA
         let mut noted = noted();
         servers.iter().for_each(|server| words.extend(noted.remove(server).unwrap_or_default()));
     }
+    none_of(output, &words);
+}
+
+/// The same of a process that works for a server: what that one was told counts for it too.
+#[track_caller]
+pub(crate) fn none_in_worker(output: &str, given: &BTreeSet<String>, server: SocketAddr) {
+    let mut words = given.clone();
+    words.extend(noted().get(&server).cloned().unwrap_or_default());
+    none_of(output, &words);
+}
+
+#[track_caller]
+fn none_of(output: &str, words: &BTreeSet<String>) {
     for word in words {
-        let line = output.lines().find(|line| line.contains(&word));
+        let line = output.lines().find(|line| line.contains(word.as_str()));
         assert!(line.is_none(), "a server printed {word:?}, which it must not: {line:?}");
     }
 }

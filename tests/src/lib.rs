@@ -9,6 +9,7 @@
     reason = "this crate is tests and what they stand on: a panic is a failed test"
 )]
 
+pub mod cluster;
 pub mod faults;
 pub mod http;
 pub mod kill_loop;

@@ -31,10 +31,10 @@ pub struct Ended {
 
 /// What a process printed so far, both streams together.
 #[derive(Debug, Clone, Default)]
-struct Output(Arc<Mutex<String>>, Arc<Mutex<Vec<thread::JoinHandle<()>>>>);
+pub(crate) struct Output(Arc<Mutex<String>>, Arc<Mutex<Vec<thread::JoinHandle<()>>>>);
 
 impl Output {
-    fn follow(&self, stream: impl Read + Send + 'static, lines: Option<Sender<String>>) {
+    pub(crate) fn follow(&self, stream: impl Read + Send + 'static, lines: Option<Sender<String>>) {
         let text = self.0.clone();
         let reader = thread::spawn(move || {
             let mut stream = BufReader::new(stream);
@@ -51,14 +51,14 @@ impl Output {
     }
 
     /// Everything, once the process has ended.
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         for reader in std::mem::take(&mut *self.1.lock().unwrap_or_else(PoisonError::into_inner)) {
             reader.join().expect("a reader");
         }
         self.so_far()
     }
 
-    fn so_far(&self) -> String {
+    pub(crate) fn so_far(&self) -> String {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -183,6 +183,11 @@ impl Server {
     pub fn kill(mut self) -> Ended {
         let status = end(&mut self.child);
         self.ended_with(status)
+    }
+
+    /// Sends SIGKILL and waits for the end, when another is to take its place.
+    pub fn crash(&mut self) {
+        end(&mut self.child);
     }
 
     /// Sends SIGTERM, without waiting.

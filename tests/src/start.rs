@@ -120,7 +120,7 @@ impl Start {
         self
     }
 
-    fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let line = [self.prefix.as_slice(), &[self.program.clone().into_os_string()], &self.arguments].concat();
         let (program, arguments) = line.split_first().expect("a program");
         let mut command = Command::new(program);
@@ -152,7 +152,7 @@ impl Start {
     }
 
     /// What it is given that must not be printed.
-    fn secrets(&self) -> BTreeSet<String> {
+    pub(crate) fn secrets(&self) -> BTreeSet<String> {
         let text = |value: &OsString| value.to_string_lossy().into_owned();
         let arguments: Vec<_> = self.arguments.iter().map(text).collect();
         let variables: Vec<_> = self.variables.iter().map(|(name, value)| (name.clone(), text(value))).collect();

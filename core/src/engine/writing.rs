@@ -8,7 +8,7 @@ use crate::address::Address;
 use crate::cache::Cached;
 use crate::clock::Timestamp;
 use crate::document::Document;
-use crate::engine::{ATTEMPTS_MAX, Inner, READS_AT_ONCE};
+use crate::engine::{ATTEMPTS_MAX, Inner, Kept, READS_AT_ONCE};
 use crate::entities::{Precondition, Written};
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::{DatabaseName, EntityId, EntityKey, SchemaId};
@@ -39,8 +39,9 @@ struct Planned {
 }
 
 impl Planned {
-    fn written(&self, created: bool) -> Written {
-        Written { etag: self.meta.etag(), updated: self.meta.updated, created }
+    fn kept(&self, created: bool) -> Kept {
+        let size_bytes = self.object.as_ref().map_or(0, |object| object.bytes().len() as u64);
+        Kept { written: Written { etag: self.meta.etag(), updated: self.meta.updated, created }, size_bytes }
     }
 }
 
@@ -51,7 +52,7 @@ impl Inner {
         id: &EntityId,
         change: Change,
         precondition: &Precondition,
-    ) -> Result<Option<Written>> {
+    ) -> Result<Option<Kept>> {
         let address = self.sealer.names().entity(id);
         let _turn = self.turns.take(id).await;
         // Under the turn, because a drop waits for every turn once it is marked.
@@ -85,7 +86,7 @@ impl Inner {
             match result {
                 Ok(revision) => {
                     self.remember(id, &change, &planned, revision);
-                    return Ok(Some(planned.written(created)));
+                    return Ok(Some(planned.kept(created)));
                 }
                 Err(error) => self.forget(id, error)?,
             }
@@ -98,7 +99,7 @@ impl Inner {
         database: &DatabaseName,
         documents: Vec<(EntityKey, Document)>,
         schema: Option<(SchemaId, u32)>,
-    ) -> Result<Vec<Result<Written>>> {
+    ) -> Result<Vec<Result<Kept>>> {
         let changes: Vec<_> = documents
             .into_iter()
             .map(|(key, document)| {
@@ -109,7 +110,7 @@ impl Inner {
             .collect();
         let _turns = self.turns.take_all(changes.iter().map(|(id, ..)| id)).await;
         self.databases.usable(database).await?;
-        let mut results: Vec<Option<Result<Written>>> = changes.iter().map(|_| None).collect();
+        let mut results: Vec<Option<Result<Kept>>> = changes.iter().map(|_| None).collect();
         for _ in 0..ATTEMPTS_MAX {
             let open: Vec<_> = (0..changes.len()).filter(|at| results.get(*at).is_some_and(Option::is_none)).collect();
             if open.is_empty() {
@@ -127,7 +128,7 @@ impl Inner {
     }
 
     /// One attempt at a batch; `None` for what somebody else changed in between.
-    async fn try_many(&self, changes: &[&(EntityId, Address, Change)]) -> Result<Vec<Option<Result<Written>>>> {
+    async fn try_many(&self, changes: &[&(EntityId, Address, Change)]) -> Result<Vec<Option<Result<Kept>>>> {
         let heads: Vec<_> = changes.iter().map(|(id, address, _)| self.current(id, address)).collect();
         let currents: Vec<_> = stream::iter(heads).buffered(READS_AT_ONCE).try_collect().await?;
         let mut planned = Vec::with_capacity(changes.len());
@@ -152,7 +153,7 @@ impl Inner {
                 Ok(revision) => {
                     self.remember(id, change, &planned, revision);
                     let created = current.as_ref().is_none_or(|current| current.meta.tombstone);
-                    Some(Ok(planned.written(created)))
+                    Some(Ok(planned.kept(created)))
                 }
                 Err(error) => self.forget(id, error).err().map(Err),
             });

@@ -95,6 +95,13 @@ impl Schemas {
         Ok(Some(Text { source, revision: stored.revision }))
     }
 
+    /// The text of a version, which never changes.
+    pub(super) async fn version(&self, id: &SchemaId, version: u32) -> Result<Document> {
+        let stored = self.storage.get(&schema_name(id, Some(version))).await?;
+        let absent = || Error::unavailable(format!("version {version} of schema {id} is not in this store; try again"));
+        Document::parse(&stored.ok_or_else(absent)?.bytes, DEPTH_MAX_CEILING)
+    }
+
     pub(super) fn know(&self, id: &SchemaId, schema: Schema) -> Arc<Schema> {
         let schema = Arc::new(schema);
         self.known().put(id.clone(), Some(schema.clone()));

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::cli::certs::{self, Certs};
 use crate::cli::client::ClientCommand;
 use crate::cli::offline::{FSCK_EXAMPLES, FsckArgs, MIGRATE_EXAMPLES, MigrateArgs};
+use crate::cli::worker::{self, WorkerArgs};
 use crate::secrets::Secrets;
 
 /// An encrypted-at-rest JSON database.
@@ -27,12 +28,12 @@ pub(crate) enum Command {
     /// Run the database in this process: REST, gRPC, validation, encryption and storage
     #[command(after_help = SERVE_HELP)]
     Serve(Box<ServeArgs>),
-    /// Run the Main Worker; in this version it does the Processing Workers' work itself
-    #[command(after_help = SERVE_HELP)]
+    /// Run a Main Worker: REST, gRPC and the keys; Processing Workers do the rest
+    #[command(after_help = MAIN_HELP)]
     Main(Box<ServeArgs>),
-    /// Run a Processing Worker; not available in this version
-    #[command(hide = true)]
-    Worker(WorkerArgs),
+    /// Run a Processing Worker for a Main Worker
+    #[command(after_help = worker::HELP)]
+    Worker(Box<WorkerArgs>),
     /// Make an authority for development, and certificates of it for servers and workers
     #[command(subcommand, after_help = certs::EXAMPLES)]
     Certs(Certs),
@@ -93,12 +94,13 @@ Examples:
   deltadb main --config /etc/deltadb.toml
   ADMIN_KEY=… MASTER_KEY=… deltadb serve --rest-addr 0.0.0.0:8080";
 
-/// Arguments of a command that this version does not have.
-#[derive(Debug, Args)]
-pub(crate) struct WorkerArgs {
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-    _rest: Vec<String>,
-}
+const MAIN_HELP: &str = "\
+A main and its workers open the same store, with the storage fs or another that several processes can open. Over a store
+that only one process can open, a main does the work itself, as `deltadb serve` does.
+
+Examples:
+  deltadb main --dev --shared-fs ./shared/db
+  deltadb main --shared-fs ./shared/db --join-token-file ./join.token --config /etc/deltadb.toml";
 
 /// Arguments of `serve`.
 #[derive(Debug, Default, Args)]
@@ -164,6 +166,15 @@ pub(crate) struct ServeArgs {
     /// How long a session lasts [default: 24h]
     #[arg(long, value_name = "DURATION")]
     client_ttl: Option<String>,
+    /// The file with what workers show to take part in a main's cluster, at least 16 bytes
+    #[arg(long, value_name = "FILE")]
+    join_token_file: Option<PathBuf>,
+    /// How long a worker of a main goes on before it subscribes again [default: 1h]
+    #[arg(long, value_name = "DURATION")]
+    worker_ttl: Option<String>,
+    /// Let workers of other machines in without TLS: whoever can listen gets the keys
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    insecure_cluster: Option<bool>,
     /// The largest body of a request, in bytes [default: 1048576]
     #[arg(long, value_name = "BYTES")]
     rest_max_body_size: Option<u64>,
@@ -265,6 +276,9 @@ impl ServeArgs {
             ("admin_key_file", path(self.admin_key_file)),
             ("worker_id", self.worker_id.map(Value::from)),
             ("client_ttl", self.client_ttl.map(Value::from)),
+            ("join_token_file", path(self.join_token_file)),
+            ("worker_ttl", self.worker_ttl.map(Value::from)),
+            ("insecure_cluster", self.insecure_cluster.map(Value::from)),
             ("rest_max_body_size", self.rest_max_body_size.map(Value::from)),
             ("grpc_max_recv_msg_size", self.grpc_max_recv_msg_size.map(Value::from)),
             ("tls_cert", path(self.tls_cert)),

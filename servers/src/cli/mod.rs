@@ -8,6 +8,7 @@ pub(crate) mod go_flags;
 pub(crate) mod help;
 mod offline;
 pub(crate) mod progress;
+pub(crate) mod worker;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 use clap::FromArgMatches;
 use clap::error::ErrorKind;
 
-use crate::roles;
+use crate::roles::{self, Role};
 use args::{Cli, Command};
 
 /// The names under which the seeds' scripts start the binary.
@@ -52,14 +53,9 @@ pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
 
 fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Serve(args) => roles::serve::run(*args)?,
-        Command::Main(args) => {
-            eprint_line("main: no Processing Worker is needed, this process does the work itself (as `deltadb serve`)");
-            roles::serve::run(*args)?;
-        }
-        Command::Worker(_) => anyhow::bail!(
-            "this version has no Processing Workers to start; `deltadb serve` does all the work in one process"
-        ),
+        Command::Serve(args) => roles::serve::run(*args, Role::Serve)?,
+        Command::Main(args) => roles::serve::run(*args, Role::Main)?,
+        Command::Worker(args) => roles::worker::run(*args)?,
         Command::Certs(certs) => certs.run()?,
         Command::Client(command) => return Ok(command.run()),
         Command::Fsck(args) => return args.run(),

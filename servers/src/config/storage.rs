@@ -29,6 +29,20 @@ pub(crate) enum Sidecar {
 }
 
 impl Config {
+    /// Lets a main's workers open the store too, where several processes can.
+    pub(super) fn share_store(&mut self) {
+        let is_fs = self.storage.plugin == FS || (self.storage.plugin.is_empty() && self.shared_fs.is_some());
+        self.multi_main |= is_fs && !self.storage.settings.contains_key("access");
+    }
+
+    /// The same for a worker, which works over no store that only one process can open.
+    pub(super) fn share_store_of_worker(&mut self) {
+        if self.storage.plugin.is_empty() {
+            self.storage.plugin = FS.into();
+        }
+        self.share_store();
+    }
+
     /// Chooses the storage, and gives it what the flags say.
     pub(super) fn settle_storage(&mut self) -> Result<()> {
         if self.storage.plugin.is_empty() {

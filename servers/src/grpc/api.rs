@@ -5,6 +5,7 @@
 #![allow(
     missing_docs,
     clippy::allow_attributes_without_reason,
+    clippy::large_enum_variant,
     reason = "generated; the definitions hold the sentences"
 )]
 

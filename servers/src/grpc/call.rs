@@ -21,7 +21,9 @@ use tonic::{Code, Status};
 use tracing::{Instrument, Span};
 
 use crate::app::App;
+use crate::cluster::MESSAGE_BYTES_MAX;
 use crate::grpc::Skin;
+use crate::grpc::api::delta::v1::cluster_server::{ClusterServer, SERVICE_NAME as CLUSTER};
 use crate::grpc::api::delta::v1::databases_server::{DatabasesServer, SERVICE_NAME as DATABASES};
 use crate::grpc::api::delta::v1::entities_server::{EntitiesServer, SERVICE_NAME as ENTITIES};
 use crate::grpc::api::delta::v1::schemas_server::{SERVICE_NAME as SCHEMAS, SchemasServer};
@@ -31,11 +33,14 @@ use crate::grpc::status::{deadline_exceeded, status};
 use crate::trace;
 
 /// The services that need a credential.
-pub(crate) const SERVICES: [&str; 4] = [ENTITIES, DATABASES, SCHEMAS, MAIN_WORKER];
+pub(crate) const SERVICES: [&str; 5] = [ENTITIES, DATABASES, SCHEMAS, MAIN_WORKER, CLUSTER];
 /// Their calls that need none.
 const PUBLIC: [&str; 2] = ["/delta.v1.Schemas/List", "/delta.v1.Schemas/Get"];
 /// A call whose message has a field for the credential.
 const PROCESS: &str = "/deltadb.MainWorker/Process";
+/// The calls of workers, which need a cluster's credential where there is a cluster.
+const SUBSCRIBE: &str = "/deltadb.MainWorker/Subscribe";
+const WORK: &str = "/delta.v1.Cluster/Work";
 /// The read that may be answered from memory.
 const READS: [&str; 1] = ["/delta.v1.Entities/Get"];
 /// The longest number of a deadline, in digits.
@@ -52,6 +57,7 @@ struct Services {
     databases: DatabasesServer<Skin>,
     schemas: SchemasServer<Skin>,
     main_worker: MainWorkerServer<Skin>,
+    cluster: ClusterServer<Skin>,
     /// What needs no credential: health and reflection; and the answer for what there is not.
     open: Open,
 }
@@ -65,6 +71,7 @@ impl Grpc {
             databases: DatabasesServer::new(skin()).max_decoding_message_size(message_bytes_max),
             schemas: SchemasServer::new(skin()).max_decoding_message_size(message_bytes_max),
             main_worker: MainWorkerServer::new(skin()).max_decoding_message_size(message_bytes_max),
+            cluster: ClusterServer::new(skin()).max_decoding_message_size(MESSAGE_BYTES_MAX),
             open,
             message_bytes_max,
             app,
@@ -143,6 +150,7 @@ impl Services {
             ENTITIES => self.entities.clone().call(request).await,
             DATABASES => self.databases.clone().call(request).await,
             SCHEMAS => self.schemas.clone().call(request).await,
+            CLUSTER => self.cluster.clone().call(request).await,
             _ => self.main_worker.clone().call(request).await,
         };
         self.in_our_words(answered.unwrap_or_else(|never| match never {}))
@@ -150,10 +158,18 @@ impl Services {
 
     /// Finds out who is asking, and leaves it with the request.
     async fn authenticate(&self, request: &mut Request<Body>) -> Result<()> {
+        let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+        let subscribes = request.uri().path() == SUBSCRIBE;
+        if let Some(cluster) = self.app.cluster.as_ref().filter(|_| subscribes || request.uri().path() == WORK) {
+            let credential = bearer(request.headers())?;
+            let from = self.app.client(peer, request.headers());
+            let admitted = self.app.judged(from, cluster.admit(subscribes, credential, peer))?;
+            request.extensions_mut().insert(admitted);
+            return Ok(());
+        }
         let Some(credential) = bearer(request.headers())? else {
             return if request.uri().path() == PROCESS { Ok(()) } else { Err(missing_credential()) };
         };
-        let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
         let who = self.app.authenticate(credential, self.app.client(peer, request.headers())).await?;
         request.extensions_mut().insert(who);
         Ok(())

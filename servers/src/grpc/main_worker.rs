@@ -12,7 +12,7 @@ use crate::grpc::api::deltadb::main_worker_server::MainWorker;
 use crate::grpc::api::deltadb::{ProcessRequest, ProcessResponse, SubscribeRequest, SubscribeResponse};
 use crate::grpc::call::missing_credential;
 use crate::grpc::entities::entity_id;
-use crate::grpc::{Skin, answer, caller, optional};
+use crate::grpc::{Skin, answer, optional};
 
 #[async_trait]
 impl MainWorker for Skin {
@@ -20,7 +20,7 @@ impl MainWorker for Skin {
         &self,
         request: Request<SubscribeRequest>,
     ) -> std::result::Result<Response<SubscribeResponse>, Status> {
-        answer(no_cluster(request))
+        answer(self.enrol(request))
     }
 
     async fn process(
@@ -32,6 +32,10 @@ impl MainWorker for Skin {
 }
 
 impl Skin {
+    fn enrol(&self, request: Request<SubscribeRequest>) -> Result<SubscribeResponse> {
+        self.0.cluster.as_ref().ok_or_else(no_cluster)?.subscribe(request.get_ref())
+    }
+
     async fn one_operation(&self, request: Request<ProcessRequest>) -> Result<ProcessResponse> {
         let (metadata, mut extensions, asked) = request.into_parts();
         let peer = extensions.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
@@ -82,11 +86,11 @@ impl Skin {
     }
 }
 
-/// Nobody enrols a worker in this version, whatever the credential.
-fn no_cluster(request: Request<SubscribeRequest>) -> Result<SubscribeResponse> {
-    caller(request)?;
-    let message = "this version has no Processing Workers to enrol; `deltadb serve` does all the work in one process";
-    Err(Error::new(ErrorKind::PreconditionFailed, message).with_code("no_cluster"))
+/// This process does all the work itself, whatever the credential.
+pub(crate) fn no_cluster() -> Error {
+    let message =
+        "this server does all the work itself; `deltadb main` over a storage that others can open has workers";
+    Error::new(ErrorKind::PreconditionFailed, message).with_code("no_cluster")
 }
 
 fn schema_id(asked: &ProcessRequest) -> Result<SchemaId> {

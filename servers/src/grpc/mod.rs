@@ -5,12 +5,13 @@
 
 pub mod api;
 mod call;
+mod cluster;
 mod databases;
 mod entities;
 mod main_worker;
 mod open;
 mod schemas;
-mod status;
+pub(crate) mod status;
 
 use std::sync::Arc;
 

@@ -93,7 +93,7 @@ async fn follow(app: Arc<App>, mut reporter: HealthReporter, stop: CancellationT
 }
 
 async fn serving(app: &App) -> ServingStatus {
-    match app.engine.ready().await {
+    match app.ready().await {
         Ok(()) => ServingStatus::Serving,
         Err(_) => ServingStatus::NotServing,
     }

@@ -50,7 +50,7 @@ impl HealthApi {
     /// Requests can be served
     #[oai(path = "/health/ready", method = "get", operation_id = "ready")]
     async fn ready(&self, app: Data<&Arc<App>>) -> ReadyResponse {
-        match app.engine.ready().await {
+        match app.ready().await {
             Ok(()) => ReadyResponse::Ready(Json(Readiness { status: "ok".into(), reasons: Vec::new() })),
             Err(error) => {
                 let reasons = vec![error.to_string()];

@@ -10,6 +10,7 @@ use poem_openapi::payload::Json;
 use poem_openapi::{Enum, Object, OpenApi};
 
 use crate::app::App;
+use crate::cluster::main::{self as cluster, Listed};
 use crate::rest::Tag;
 use crate::rest::caller::Caller;
 use crate::rest::problem::Problem;
@@ -41,6 +42,23 @@ pub(crate) struct Worker {
     /// What else it says about itself.
     tags: BTreeMap<String, String>,
     cache: WorkerCache,
+}
+
+/// A worker of a main.
+fn of_roster(app: &App, worker: Listed) -> Worker {
+    Worker {
+        worker_id: worker.worker.to_string(),
+        status: match worker.status {
+            cluster::WorkerStatus::Available => WorkerStatus::Available,
+            cluster::WorkerStatus::Draining => WorkerStatus::Draining,
+            cluster::WorkerStatus::Unresponsive => WorkerStatus::Unresponsive,
+        },
+        key_id: app.keyring.active().id().to_string(),
+        last_seen: worker.last_seen.to_string(),
+        tags: worker.tags.into_iter().collect(),
+        active_requests: worker.active,
+        cache: worker.cache.into(),
+    }
 }
 
 /// A worker's memory of documents.
@@ -86,6 +104,9 @@ impl StoreApi {
     #[oai(path = "/admin/workers", method = "get", operation_id = "listWorkers")]
     async fn workers(&self, app: Data<&Arc<App>>, caller: Caller) -> Result<Json<Vec<Worker>>, Problem> {
         caller.0.require_somewhere(Permission::Admin)?;
+        if let Some(cluster) = &app.cluster {
+            return Ok(Json(cluster.roster().list().into_iter().map(|worker| of_roster(&app, worker)).collect()));
+        }
         let status = match app.engine.ready().await {
             Ok(()) => WorkerStatus::Available,
             Err(_) => WorkerStatus::Unresponsive,
@@ -114,7 +135,7 @@ impl StoreApi {
             version: env!("CARGO_PKG_VERSION").into(),
             uptime_seconds: app.clock.now().seconds().saturating_sub(app.started.seconds()),
             storage: app.storage.clone(),
-            cache: app.engine.cache_stats().into(),
+            cache: app.cache_stats().into(),
         }))
     }
 }

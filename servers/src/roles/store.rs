@@ -29,6 +29,9 @@ pub(crate) struct Store {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) names: Arc<Names>,
+    /// The master keys themselves, the active one first: what a main gives to its workers.
+    pub(crate) masters: Vec<MasterKey>,
+    pub(crate) generation: u64,
     /// Where the data is, for people.
     pub(crate) place: String,
 }
@@ -38,6 +41,15 @@ pub(crate) async fn open(config: &Config, secrets: &Secrets) -> Result<Store> {
     if config.needs_data_dir() {
         make_private_directory(&config.data_dir)?;
     }
+    let (storage, place) = open_place(config).await?;
+    let (superblock, masters) = superblock(config, secrets, &*storage).await?;
+    let (names, masters) = (Arc::new(superblock.open_names()?), superblock.select(&masters));
+    let (generation, keyring) = (superblock.generation, Arc::new(superblock.keyring));
+    Ok(Store { storage, names, keyring, masters, generation, place })
+}
+
+/// Opens the storage that the configuration names, and says where that is, for people.
+pub(crate) async fn open_place(config: &Config) -> Result<(Arc<dyn Storage>, String)> {
     let plugin = config.storage.plugin.as_str();
     let mut settings = Settings::new(config.storage.settings.clone());
     let directory = config.store_directory();
@@ -50,13 +62,11 @@ pub(crate) async fn open(config: &Config, secrets: &Secrets) -> Result<Store> {
         "embedded" => templates::elsewhere(storage, config.templates_elsewhere().as_deref(), &config.data_dir).await?,
         _ => storage,
     };
-    let superblock = superblock(config, secrets, &*storage).await?;
-    let names = Arc::new(superblock.open_names()?);
-    Ok(Store { storage, names, keyring: Arc::new(superblock.keyring), place })
+    Ok((storage, place))
 }
 
-/// The store's superblock: opened, made, or opened all the same if another process was faster to write one.
-async fn superblock(config: &Config, secrets: &Secrets, storage: &dyn Storage) -> Result<Superblock> {
+/// The store's superblock and the keys at hand: opened, made, or opened all the same if another process was faster to write one.
+async fn superblock(config: &Config, secrets: &Secrets, storage: &dyn Storage) -> Result<(Superblock, Vec<MasterKey>)> {
     for _ in 0..ATTEMPTS_MAX {
         let found = superblock::read(storage).await?;
         let masters = keys::masters(config, secrets, found.is_none()).await?;
@@ -65,7 +75,7 @@ async fn superblock(config: &Config, secrets: &Secrets, storage: &dyn Storage) -
             None => create(config, storage, &masters).await?,
         };
         if let Some(superblock) = written {
-            return Ok(superblock);
+            return Ok((superblock, masters));
         }
     }
     bail!("other processes keep writing the superblock of this store; start again once they have come up")

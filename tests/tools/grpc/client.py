@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from grpc_status import rpc_status
 
-SERVICES = ["delta.v1.Databases", "delta.v1.Entities", "delta.v1.Schemas", "deltadb.MainWorker"]
+SERVICES = ["delta.v1.Cluster", "delta.v1.Databases", "delta.v1.Entities", "delta.v1.Schemas", "deltadb.MainWorker"]
 
 
 class Services:

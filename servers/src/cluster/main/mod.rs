@@ -1,0 +1,249 @@
+//! The main's side: who may take part, who is there, and who does what.
+
+mod batches;
+mod roster;
+mod router;
+mod session;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use delta_core::auth::unauthorized;
+use delta_core::cache::CacheStats;
+use delta_core::clock::Clock;
+use delta_core::keyring::StoreId;
+use delta_core::keys::MasterKey;
+use delta_core::name::WriterId;
+use delta_core::{Error, ErrorKind, Result};
+use futures::Stream;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming};
+
+use crate::cluster::join::JoinToken;
+use crate::cluster::tickets::{Ticket, Tickets, TokenDigest, digest};
+use crate::cluster::wrap::Wrapper;
+use crate::cluster::{BEAT_INTERVAL, SILENCE_MAX, wire};
+use crate::grpc::api::delta::v1::answer::Outcome;
+use crate::grpc::api::delta::v1::from_worker::Frame;
+use crate::grpc::api::delta::v1::{FromWorker, ToWorker};
+use crate::grpc::api::deltadb::{SubscribeRequest, SubscribeResponse, WrappedKey};
+
+pub(crate) use roster::{Listed, Roster, Status as WorkerStatus};
+pub(crate) use router::Router;
+use session::{Session, State};
+
+/// How many things a worker may say about itself, and how long each may be.
+const TAGS_MAX: usize = 16;
+const TAG_BYTES_MAX: usize = 128;
+
+/// What a main may give away, and to whom.
+pub(crate) struct Terms {
+    /// What a worker shows to take part.
+    pub(crate) join: JoinToken,
+    /// The keys of the store, under the ids that the store knows them by, the active one first.
+    pub(crate) keys: Vec<MasterKey>,
+    pub(crate) store: StoreId,
+    pub(crate) generation: u64,
+    /// How long a worker goes on before it subscribes again.
+    pub(crate) ttl: Duration,
+    /// Whether only workers of this machine are let in: the link is plaintext.
+    pub(crate) loopback_only: bool,
+}
+
+/// A call for which a cluster's credential was shown.
+#[derive(Clone)]
+pub(crate) enum Admitted {
+    /// The join token.
+    Join,
+    /// A worker's token, which is used up now.
+    Token(Ticket, TokenDigest),
+}
+
+/// A main's workers.
+pub(crate) struct Cluster {
+    terms: Terms,
+    tickets: Tickets,
+    roster: Arc<Roster>,
+    clock: Arc<dyn Clock>,
+    /// Ends every stream.
+    stop: CancellationToken,
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Cluster({:?})", self.terms.store)
+    }
+}
+
+impl Cluster {
+    /// Nobody is there yet.
+    pub(crate) fn new(terms: Terms, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let roster = Arc::new(Roster::new(clock.clone()));
+        Arc::new(Self { terms, tickets: Tickets::default(), roster, clock, stop: CancellationToken::new() })
+    }
+
+    /// The workers.
+    pub(crate) fn roster(&self) -> &Arc<Roster> {
+        &self.roster
+    }
+
+    /// Ends every stream: the workers look for a main again.
+    pub(crate) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Whether a request can be served; the error says why not.
+    pub(crate) fn ready(&self) -> Result<()> {
+        if self.roster.open().is_empty() { Err(router::nobody()) } else { Ok(()) }
+    }
+
+    /// What the caches of all workers did, as far as they said.
+    pub(crate) fn cache_stats(&self) -> CacheStats {
+        let add = |sum: CacheStats, worker: Listed| CacheStats {
+            hits: sum.hits + worker.cache.hits,
+            misses: sum.misses + worker.cache.misses,
+            evictions: sum.evictions + worker.cache.evictions,
+            entries: sum.entries + worker.cache.entries,
+            bytes: sum.bytes + worker.cache.bytes,
+        };
+        self.roster.list().into_iter().fold(CacheStats::default(), add)
+    }
+
+    /// Looks at the credential of a worker's call before its message is read: the join token to subscribe, a worker's token
+    /// to begin. Anything else, the admin key included, is `Unauthorized`.
+    pub(crate) fn admit(&self, subscribes: bool, bearer: Option<&str>, peer: Option<SocketAddr>) -> Result<Admitted> {
+        if self.terms.loopback_only && !peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback()) {
+            let message = "a worker on another machine needs TLS: start the main with --tls-cert and --tls-key, or insist \
+                           with --insecure-cluster";
+            return Err(Error::new(ErrorKind::Forbidden, message).with_code("insecure_cluster"));
+        }
+        match bearer {
+            Some(token) if subscribes && self.terms.join.is(token) => Ok(Admitted::Join),
+            Some(token) if !subscribes => {
+                Ok(Admitted::Token(self.tickets.redeem(token, Instant::now())?, digest(token)))
+            }
+            _ => Err(unauthorized("this is for workers: it needs the cluster's join token, which no client has")),
+        }
+    }
+
+    /// Gives a worker the store's keys, wrapped for it alone, and a token to begin with.
+    pub(crate) fn subscribe(&self, asked: &SubscribeRequest) -> Result<SubscribeResponse> {
+        let worker = WriterId::parse(&asked.worker_id)?;
+        check_tags(&asked.tags)?;
+        let renews = match self.roster.find(&worker) {
+            None => false,
+            Some(session) if session.holds(&digest(&asked.token)) => true,
+            Some(_) => return Err(roster::taken(&worker)),
+        };
+        let wrapper = Wrapper::new(&asked.pubkey)?;
+        let wrap = |key: &MasterKey| {
+            Ok(WrappedKey { key_id: key.id.to_string(), wrapped_key: wrapper.wrap(&worker, key)?.into() })
+        };
+        let keyring = self.terms.keys.iter().map(wrap).collect::<Result<Vec<_>>>()?;
+        let active = keyring.first().ok_or_else(|| Error::internal("a main without a key"))?.clone();
+        let (now, ttl) = (Instant::now(), self.terms.ttl);
+        let ticket = Ticket { worker: worker.clone(), renews, tags: asked.tags.clone(), expires: now + ttl };
+        let token = self.tickets.issue(ticket, now)?;
+        tracing::info!(%worker, renews, "a worker has subscribed");
+        Ok(SubscribeResponse {
+            token: token.expose().to_owned(),
+            wrapped_key: active.wrapped_key,
+            key_id: active.key_id,
+            keyring,
+            store_id: self.terms.store.to_string(),
+            generation: self.terms.generation,
+            expires_at: self.clock.now().after(ttl).to_string(),
+            lifetime_ms: u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+
+    /// Takes a worker in: what it is sent from now on.
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        admitted: Admitted,
+        said: Streaming<FromWorker>,
+    ) -> Result<impl Stream<Item = std::result::Result<ToWorker, Status>> + Send + 'static> {
+        let Admitted::Token(ticket, token) = admitted else {
+            return Err(unauthorized("this needs the token that Subscribe gave"));
+        };
+        if ticket.renews {
+            return Err(unauthorized("this token renews a stream, and opens none; subscribe for a new one"));
+        }
+        let (session, frames) = Session::new(ticket.worker, ticket.tags, token, ticket.expires);
+        self.roster.join(&session)?;
+        tracing::info!(worker = %session.worker, "a worker is here");
+        tokio::spawn(follow(self.clone(), session, said));
+        Ok(frames)
+    }
+}
+
+fn check_tags(tags: &HashMap<String, String>) -> Result<()> {
+    let long = |text: &String| text.len() > TAG_BYTES_MAX || text.chars().any(char::is_control);
+    if tags.len() > TAGS_MAX || tags.iter().any(|(name, value)| long(name) || long(value)) {
+        let message =
+            format!("a worker has at most {TAGS_MAX} tags of {TAG_BYTES_MAX} bytes without control characters");
+        return Err(Error::invalid("invalid_tags", message));
+    }
+    Ok(())
+}
+
+/// Listens to a worker until its stream is over, and tells who waited for it.
+async fn follow(cluster: Arc<Cluster>, session: Arc<Session>, mut said: Streaming<FromWorker>) {
+    let mut beat = tokio::time::interval(BEAT_INTERVAL);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let why = loop {
+        if session.expires() <= Instant::now() {
+            break "it has not subscribed again in time";
+        }
+        tokio::select! {
+            // What has been said counts before the silence after it, however late this process looks.
+            biased;
+            () = cluster.stop.cancelled() => break "this main stops",
+            frame = said.message() => match frame {
+                Ok(Some(frame)) => {
+                    session.heard();
+                    if let Err(error) = heed(&cluster, &session, frame) {
+                        tracing::warn!(worker = %session.worker, %error, "a worker said what it must not");
+                        break "it said what it must not";
+                    }
+                }
+                Ok(None) => break "it has ended its stream",
+                Err(_) => break "its stream broke",
+            },
+            _ = beat.tick() => {
+                session.say_beat();
+                if session.silent_for() > SILENCE_MAX {
+                    break "it is silent";
+                }
+            }
+        }
+    };
+    let in_order = session.state() == State::Draining;
+    session.end();
+    cluster.roster.leave(&session, in_order);
+    tracing::info!(worker = %session.worker, in_order, "a worker is gone: {why}");
+}
+
+fn heed(cluster: &Cluster, session: &Session, said: FromWorker) -> Result<()> {
+    match said.frame {
+        Some(Frame::Answer(answer)) => {
+            let garbled = || Outcome::Fault(wire::fault(&wire::garbled("an answer")));
+            session.answered(answer.id, answer.outcome.unwrap_or_else(garbled));
+        }
+        Some(Frame::Beat(beat)) => session.set_beat(&beat),
+        Some(Frame::Draining(_)) => session.drain(),
+        Some(Frame::RenewedToken(token)) => {
+            let ticket = cluster.tickets.redeem(&token, Instant::now())?;
+            if !ticket.renews || ticket.worker != session.worker {
+                return Err(unauthorized("this token is another worker's"));
+            }
+            session.renew(digest(&token), ticket.expires);
+        }
+        // What a later version says, it can do without.
+        None => {}
+    }
+    Ok(())
+}

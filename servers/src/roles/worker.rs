@@ -1,0 +1,73 @@
+//! `deltadb worker`: dials a main, and does the work over a store that both can open.
+
+use anyhow::{Context, Result, bail};
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic_health::ServingStatus;
+
+use crate::cli::print_line;
+use crate::cli::worker::WorkerArgs;
+use crate::cluster::worker::{self, Join, Link, Parts};
+use crate::config::Config;
+use crate::listen::{self, Front};
+use crate::otlp::Otlp;
+use crate::roles::{harden, serve, store};
+use crate::telemetry;
+
+/// Runs until it is told to stop.
+pub(crate) fn run(args: WorkerArgs) -> Result<()> {
+    let (file, flags) = args.split();
+    let config = Config::load_worker(file.as_deref(), flags)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+    let inside = runtime.enter();
+    let otlp = Otlp::start(config.otlp_endpoint.as_deref())?;
+    drop(inside);
+    telemetry::start(config.log_format, otlp.as_ref());
+    harden::no_core_dumps();
+    let worked = runtime.block_on(work(config));
+    if let Some(otlp) = otlp {
+        otlp.stop();
+    }
+    worked
+}
+
+async fn work(config: Config) -> Result<()> {
+    let stop_signal = serve::stop_signal()?;
+    let worker = config.writer();
+    let join = match &config.join_token_file {
+        Some(file) => Join::File(file.clone()),
+        None if config.dev => Join::Dev,
+        None => bail!("a worker needs the join token of its main: give --join-token-file FILE, or --dev to both"),
+    };
+    let ca = match &config.cluster_ca {
+        Some(file) => {
+            Some(std::fs::read(file).with_context(|| format!("cannot read --cluster-ca {}", file.display()))?)
+        }
+        None => None,
+    };
+    let link = Link::new(&config.main_addr, ca, config.insecure_cluster, join, worker.clone())?;
+    let validator = serve::validator(&config)?;
+    let (storage, place) = store::open_place(&config).await?;
+    if !storage.capabilities().shared {
+        bail!("only one process can open the store in {place}; give worker and main the same --shared-fs DIR");
+    }
+    let health = Front::new(&config)?.bind(config.grpc_addr, "--grpc-addr").await?;
+    print_line(&format!("Health:    {}  (gRPC)", health.url()));
+    print_line(&format!("Data:      {place}"));
+    let (reporter, service) = tonic_health::server::health_reporter();
+    reporter.set_service_status("", ServingStatus::Serving).await;
+    let stop = CancellationToken::new();
+    let health = tokio::spawn(listen::serve_http2(health, Routes::new(service).prepare(), stop.clone()));
+    let parts = Parts { storage: storage.clone(), validator, limits: config.engine_limits(), worker };
+    let signalled = stop.clone();
+    tokio::spawn(async move {
+        stop_signal.await;
+        tracing::info!("stopping: no new tasks, those at work are ended");
+        signalled.cancel();
+    });
+    let worked = worker::run(link, parts, stop.clone()).await;
+    stop.cancel();
+    health.await??;
+    storage.close().await?;
+    worked
+}
