@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "a program that prints what it measured")]
 
 mod bare;
+mod bare_fs;
 mod bare_grpc;
 mod compare;
 mod disk;
@@ -63,6 +64,8 @@ enum Subject {
     Grpc,
     /// Durable PUT against Redis, 64 connections
     Put,
+    /// Storage fs: durable writes against a loop of the same calls, checked reads against embedded
+    Fs,
     /// GET and PUT at 1 connection
     Latency,
     /// Sealing and opening 1 KiB
@@ -144,6 +147,7 @@ fn compare(cli: &Cli) -> Result<Vec<Row>> {
         (matches!(cli.command, Subject::Grpc), compare::grpc::compare),
         (matches!(cli.command, Subject::Latency), latency::compare),
         (matches!(cli.command, Subject::Put), put::compare),
+        (matches!(cli.command, Subject::Fs), compare::fs::compare),
         (matches!(cli.command, Subject::Seal), seal::compare),
         (matches!(cli.command, Subject::Published), published::compare),
     ] {

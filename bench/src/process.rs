@@ -42,6 +42,18 @@ impl Server {
         Ok(server)
     }
 
+    /// `deltadb serve --multi-main` over a directory that other processes may write.
+    pub(crate) fn deltadb_on_fs(binary: &Path, directory: &Path) -> Result<Self> {
+        let [addr, grpc_addr] = [free_address()?, free_address()?];
+        let mut command = Command::new(binary);
+        command.args(["serve", "--dev", "--multi-main", "--rest-addr", &addr.to_string()]);
+        command.args(["--grpc-addr", &grpc_addr.to_string(), "--data-dir"]).arg(directory.join("keys"));
+        command.arg("--shared-fs").arg(directory.join("shared")).env("ADMIN_KEY", ADMIN_KEY);
+        let mut server = Self::start("deltadb fs", addr, command, directory, None)?;
+        server.grpc_addr = grpc_addr;
+        Ok(server)
+    }
+
     /// The bare poem server of this program.
     pub(crate) fn bare(directory: &Path, document_bytes: usize) -> Result<Self> {
         let addr = free_address()?;
