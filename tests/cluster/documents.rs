@@ -1,17 +1,25 @@
 //! The commands of `docs/cluster.md` and `examples/cluster/run.sh` do what they say.
 
 use std::fs;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
-use delta_tests::cluster::eventually;
-use delta_tests::http::Client;
 use delta_tests::namespace::Namespace;
 use delta_tests::start::Start;
-use rustix::process::{Pid, Signal, kill_process};
 
-use super::PATIENCE;
 use crate::support::{PROGRAM, directory, has, skipped, workspace};
+
+/// Uses the cluster that the example starts, stops it, and looks whether anything is left of it.
+const USE: &str = r#"
+example="$1"
+"$example" ./cluster &
+process=$!
+workers() { curl -sf -H "Authorization: Bearer $(cat cluster/admin.key)" http://127.0.0.1:8080/admin/workers; }
+until [ "$(workers | grep -o Available | wc -l)" = 3 ]; do sleep 0.1; done
+curl -sf -X PUT -H "Authorization: Bearer $(cat cluster/admin.key)" -d 1 http://127.0.0.1:8080/entity/db/k
+kill -TERM "$process"
+wait "$process"
+if curl -s http://127.0.0.1:8080/health; then exit 1; fi
+"#;
 
 /// Every block of shell in the document, one after the other.
 fn commands() -> String {
@@ -21,60 +29,43 @@ fn commands() -> String {
     blocks.join("\n")
 }
 
-#[test]
-fn the_commands_of_the_document_do_what_it_says() {
+/// Runs a script with the program as `deltadb`, in a network of its own, because it uses the ports of the defaults; `None`
+/// where that cannot be.
+#[track_caller]
+fn run(script: &str, arguments: &[&str]) -> Option<String> {
     if !["bash", "curl", "openssl"].into_iter().all(has) {
-        return skipped("this needs bash, curl and openssl");
+        skipped("this needs bash, curl and openssl");
+        return None;
     }
-    // They use the ports of the defaults, so they have a network of their own.
-    let Ok(namespace) = Namespace::new() else { return skipped("this needs a network namespace") };
-    let (directory, bin) = (directory(), crate::support::directory());
+    let Ok(namespace) = Namespace::new() else {
+        skipped("this needs a network namespace");
+        return None;
+    };
+    let (directory, bin) = (directory(), directory());
     std::os::unix::fs::symlink(Start::bare(PROGRAM, &[]).program(), bin.path().join("deltadb")).unwrap();
-    let script = format!("set -eu\ntrap 'kill $(jobs -p)' EXIT\n{}\n", commands());
     let mut line = namespace.prefix();
-    line.extend(["timeout".into(), "60".into(), "bash".into(), "-c".into(), script.into()]);
+    line.extend(
+        ["timeout", "60", "bash", "-euc", script, "bash"].into_iter().chain(arguments.iter().copied()).map(Into::into),
+    );
     let mut command = Command::new(&line[0]);
     command.args(&line[1..]).env_clear().current_dir(directory.path()).stdin(Stdio::null());
     let path = format!("{}:{}", bin.path().display(), std::env::var("PATH").unwrap());
-    command.env("PATH", path).env("HOME", directory.path());
-    let ended = command.output().unwrap();
+    let ended = command.env("PATH", path).env("HOME", directory.path()).output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
-    assert!(ended.status.success(), "{out}\n{err}");
-    assert!(out.contains("Available") && out.contains(r#"{"topic": "tea"}"#), "{out}\n{err}");
+    assert!(ended.status.success(), "{:?}: {out}\n{err}", ended.status);
+    Some(out.into_owned())
 }
 
-/// A child that is killed with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
+#[test]
+fn the_commands_of_the_document_do_what_it_says() {
+    let script = format!("trap 'kill $(jobs -p)' EXIT\n{}\n", commands());
+    if let Some(out) = run(&script, &[]) {
+        assert!(out.contains("Available") && out.contains(r#"{"topic": "tea"}"#), "{out}");
     }
 }
 
 #[test]
 fn the_example_starts_a_cluster_and_ends_all_of_it() {
-    if !has("bash") {
-        return skipped("there is no bash");
-    }
-    let directory = directory();
-    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let (rest, grpc) = (free(), free());
-    let mut command = Command::new("bash");
-    command.arg(workspace().join("examples/cluster/run.sh")).arg(directory.path().join("cluster"));
-    command.env("DELTADB", PROGRAM).env("REST_ADDR", rest.to_string()).env("GRPC_ADDR", grpc.to_string());
-    let mut running = Running(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap());
-    let key = || fs::read_to_string(directory.path().join("cluster/admin.key")).unwrap_or_default();
-    let workers = || {
-        let answer =
-            Client::new(rest).bearer(key().trim()).try_send(&delta_tests::http::Request::new("GET", "/admin/workers"));
-        answer.ok().filter(|answer| answer.status == 200).map_or(0, |answer| answer.json().as_array().unwrap().len())
-    };
-    eventually("three workers are there", PATIENCE, || workers() == 3);
-    Client::new(rest).bearer(key().trim()).put("/entity/db/k", "1").expect(201);
-    kill_process(Pid::from_child(&running.0), Signal::TERM).unwrap();
-    eventually("the script ends", PATIENCE, || running.0.try_wait().unwrap().is_some());
-    let gone = || Client::new(rest).try_send(&delta_tests::http::Request::new("GET", "/health")).is_err();
-    eventually("and the main with it", Duration::from_secs(10), gone);
+    let example = workspace().join("examples/cluster/run.sh");
+    run(USE, &[example.to_str().unwrap()]);
 }

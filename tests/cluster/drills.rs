@@ -14,7 +14,7 @@ use super::{Cluster, PATIENCE};
 use crate::support::problem;
 
 /// How many clients write at the same time, each to a key of its own.
-const WRITERS: usize = 4;
+const WRITERS: usize = 8;
 /// How long a worker may be silent before its main does without it: two seconds, and what a busy machine adds.
 const NOTICED_MAX: Duration = Duration::from_secs(5);
 /// Within what time a main that a worker returns to serves again.
@@ -124,7 +124,7 @@ fn a_worker_that_is_killed_mid_write_loses_nothing_that_was_acknowledged() {
 fn a_worker_that_stops_in_order_fails_no_request() {
     let mut cluster = Cluster::of(2);
     let histories = under_load(&mut cluster, |cluster, done| {
-        for round in 0..4 {
+        for round in 0..8 {
             let ended = cluster.workers.remove(0).stop();
             assert!(ended.status.success(), "{ended:?}");
             wait_for(done, WRITERS * 3);

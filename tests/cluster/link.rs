@@ -95,6 +95,28 @@ fn a_server_that_does_the_work_itself_has_no_workers() {
 }
 
 #[test]
+fn a_second_main_is_refused_and_told_the_flag_and_with_it_both_serve() {
+    let cluster = Cluster::of(1);
+    let second = |start: Start| start.variable("DELTADB_DATA_DIR", cluster.place.store().with_extension("second"));
+    let refused = second(cluster.place.main()).try_up().expect_err("there is a main");
+    assert!(refused.output.contains("--multi-main"), "{refused:?}");
+    let alone =
+        serve(&directory()).arg("--shared-fs").arg(cluster.place.store()).try_up().expect_err("it is not alone");
+    assert!(alone.output.contains("--multi-main"), "{alone:?}");
+    drop(cluster);
+    let mut cluster = Cluster::with(0, &["--multi-main"]);
+    let start = cluster.place.main().arg("--multi-main");
+    let other = start.variable("DELTADB_DATA_DIR", cluster.place.store().with_extension("second")).up();
+    cluster.hire("w1");
+    let worker = Worker::up(&cluster.place.worker("w2", other.grpc_address()), &other);
+    cluster.main.admin().put("/entity/db/k", "1").expect(201);
+    assert_eq!(other.admin().get("/entity/db/k").expect(200).text(), "1");
+    other.admin().put("/entity/db/k", "2").expect(200);
+    assert_eq!(cluster.main.admin().get("/entity/db/k").expect(200).text(), "2");
+    drop((worker, other));
+}
+
+#[test]
 fn development_needs_no_token_file() {
     let (directory, state) = (directory(), directory());
     let store = directory.path().join("db");

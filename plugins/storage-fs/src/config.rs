@@ -12,8 +12,12 @@ pub enum Access {
     /// Nobody: memory can be trusted, and a second process is refused.
     #[default]
     Alone,
-    /// Any process that says the same.
+    /// Any process that says the same, and workers.
     Shared,
+    /// Workers, and nobody else: this is the one main of the store.
+    Main,
+    /// A main, or several, and other workers.
+    Worker,
 }
 
 /// When the derived view beside each object is written, for people and tools.

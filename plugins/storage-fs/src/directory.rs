@@ -18,8 +18,8 @@ use crate::stripes::{Held, open_lock};
 #[derive(Debug)]
 pub(crate) struct Directory {
     pub(crate) layout: Layout,
-    /// Whoever is alone holds it alone, so neither can open beside the other.
-    _front: Held,
+    /// Whoever is alone holds the first alone, so neither can open beside the other; a store's only main so holds the second.
+    _held: Vec<Held>,
 }
 
 impl Directory {
@@ -36,27 +36,36 @@ impl Directory {
         let layout = Layout::new(&path, templates.as_deref());
         refuse_foreign(&layout).map_err(|error| unusable(&path, "read", &error))??;
         make_directories(&layout).map_err(|error| unusable(&path, "write in", &error))?;
-        let front = front(&layout.locks(), config.access).map_err(|error| unusable(&path, "lock", &error))?;
-        let front = front.ok_or_else(|| in_use(&path, config.access))?;
-        Ok(Self { layout, _front: front })
+        let held = hold(&layout.locks(), config.access).map_err(|error| unusable(&path, "lock", &error))?;
+        let held = held.ok_or_else(|| in_use(&path, config.access))?;
+        Ok(Self { layout, _held: held })
     }
 }
 
-fn front(locks: &Path, access: Access) -> io::Result<Option<Held>> {
-    Held::try_take(open_lock(&locks.join("front"))?, access == Access::Alone)
+/// Takes the locks that say who has the store open; `None` if that does not go with those who have it open already.
+fn hold(locks: &Path, access: Access) -> io::Result<Option<Vec<Held>>> {
+    let take = |name: &str, alone| Held::try_take(open_lock(&locks.join(name))?, alone);
+    let Some(front) = take("front", access == Access::Alone)? else { return Ok(None) };
+    let main = match access {
+        Access::Alone | Access::Worker => return Ok(Some(vec![front])),
+        Access::Main => take("main", true)?,
+        Access::Shared => take("main", false)?,
+    };
+    Ok(main.map(|main| vec![front, main]))
 }
 
 fn in_use(path: &Path, access: Access) -> Error {
     let place = path.display();
     Error::unavailable(match access {
-        Access::Alone => format!(
+        Access::Alone | Access::Main => format!(
             "another process has the store in {place} open; stop it, choose another directory, or start all of them with \
              --multi-main"
         ),
-        Access::Shared => {
-            format!(
-                "a process without --multi-main has the store in {place} open; stop it, or start it with --multi-main too"
-            )
+        Access::Shared => format!(
+            "a process without --multi-main has the store in {place} open; stop it, or start it with --multi-main too"
+        ),
+        Access::Worker => {
+            format!("a process that has no workers has the store in {place} open; stop it, or start it as deltadb main")
         }
     })
 }

@@ -116,7 +116,7 @@ fn sweep_in_background(layout: Layout) -> Option<JoinHandle<u64>> {
 impl Storage for FsStorage {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            shared: self.access == Access::Shared,
+            shared: self.access != Access::Alone,
             conditional_delete: true,
             atomic_batch: false,
             durable: true,

@@ -31,8 +31,15 @@ pub(crate) enum Sidecar {
 impl Config {
     /// Lets a main's workers open the store too, where several processes can.
     pub(super) fn share_store(&mut self) {
-        let is_fs = self.storage.plugin == FS || (self.storage.plugin.is_empty() && self.shared_fs.is_some());
-        self.multi_main |= is_fs && !self.storage.settings.contains_key("access");
+        if !self.multi_main {
+            self.open_as("main");
+        }
+    }
+
+    fn open_as(&mut self, access: &str) {
+        if self.storage.plugin == FS || (self.storage.plugin.is_empty() && self.shared_fs.is_some()) {
+            self.storage.settings.entry("access").or_insert_with(|| access.into());
+        }
     }
 
     /// The same for a worker, which works over no store that only one process can open.
@@ -40,7 +47,7 @@ impl Config {
         if self.storage.plugin.is_empty() {
             self.storage.plugin = FS.into();
         }
-        self.share_store();
+        self.open_as("worker");
     }
 
     /// Chooses the storage, and gives it what the flags say.
@@ -95,7 +102,7 @@ impl Config {
     /// Whether it is known that no other process writes the store.
     fn is_alone(&self) -> bool {
         match self.storage.plugin.as_str() {
-            FS => self.storage.settings.get("access").is_none_or(|access| access != "shared"),
+            FS => self.storage.settings.get("access").is_none_or(|access| access == "alone"),
             plugin => [EMBEDDED, "memory"].contains(&plugin),
         }
     }

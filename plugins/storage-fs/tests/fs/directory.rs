@@ -42,6 +42,21 @@ fn whoever_is_alone_keeps_the_others_out_and_the_other_way_round() {
 }
 
 #[test]
+fn a_main_is_the_only_one_beside_workers_unless_all_mains_share() {
+    let directory = tempfile::tempdir().unwrap();
+    let as_what = |access| open(directory.path(), access);
+    let _workers = [(); 2].map(|()| as_what(Access::Worker).unwrap());
+    let main = as_what(Access::Main).unwrap();
+    for other in [Access::Main, Access::Shared, Access::Alone] {
+        assert!(refusal(as_what(other)).contains("--multi-main"), "{other:?}");
+    }
+    drop(main);
+    let _shared = [(); 2].map(|()| as_what(Access::Shared).unwrap());
+    assert!(refusal(as_what(Access::Main)).contains("--multi-main"));
+    assert!(as_what(Access::Worker).is_ok());
+}
+
+#[test]
 fn a_directory_with_other_things_in_it_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("thesis.tex"), "mine").unwrap();
