@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use delta_server::grpc_api::delta::v1::cluster_client::ClusterClient;
-use delta_server::grpc_api::delta::v1::{FromWorker, ToWorker};
+use delta_server::grpc_api::delta::v1::{Answer, Checked, FromWorker, ToWorker, answer, from_worker, to_worker};
 use delta_server::grpc_api::deltadb::main_worker_client::MainWorkerClient;
 use delta_server::grpc_api::deltadb::{SubscribeRequest, SubscribeResponse};
 use delta_tests::cluster::{JOIN_TOKEN, eventually};
@@ -19,7 +19,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
 
 use super::{Cluster, PATIENCE};
-use crate::support::{api_key, login};
+use crate::support::{api_key, login, problem};
 
 /// A key pair, small enough to be made quickly.
 fn key() -> RsaPrivateKey {
@@ -58,6 +58,14 @@ async fn work(
 
 fn silence() -> BoxStream<'static, FromWorker> {
     futures::stream::pending().boxed()
+}
+
+/// Nothing but that it lives.
+fn beats() -> impl futures::Stream<Item = FromWorker> + Send + 'static {
+    futures::stream::unfold((), |()| async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        Some((FromWorker::default(), ()))
+    })
 }
 
 #[track_caller]
@@ -150,11 +158,7 @@ async fn a_token_ends_and_a_worker_renews_its_own_in_time() {
     let given = subscribe(&channel, asked("lazy", &key()), Some(JOIN_TOKEN)).await.unwrap();
     assert!(given.lifetime_ms <= 6_000);
     // It says that it lives, and does not subscribe again.
-    let beats = futures::stream::unfold((), |()| async {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        Some((FromWorker::default(), ()))
-    });
-    let mut lazy = work(&channel, beats.boxed(), Some(&given.token)).await.unwrap();
+    let mut lazy = work(&channel, beats().boxed(), Some(&given.token)).await.unwrap();
     let ended = async { while let Ok(Some(_)) = lazy.message().await {} };
     tokio::time::timeout(PATIENCE, ended).await.expect("its stream ends with its token");
     eventually("the worker has renewed its token twice", PATIENCE, || {
@@ -163,4 +167,68 @@ async fn a_token_ends_and_a_worker_renews_its_own_in_time() {
     });
     assert!(!cluster.main.output().lines().any(|line| line.contains("is gone") && line.contains("worker=w1")));
     cluster.main.admin().put("/entity/db/k", "1").expect(201);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_workers_begin_at_once() {
+    let cluster = Cluster::of(0);
+    let (channel, key) = (channel(cluster.main.grpc_address()), key());
+    let begin = |n: usize| {
+        let (channel, asked) = (channel.clone(), asked(&format!("w{n}"), &key));
+        async move {
+            let given = subscribe(&channel, asked, Some(JOIN_TOKEN)).await.unwrap();
+            work(&channel, beats().boxed(), Some(&given.token)).await.unwrap()
+        }
+    };
+    let streams = futures::future::join_all((0..200).map(begin)).await;
+    let listed = tokio::task::block_in_place(|| cluster.listed());
+    assert_eq!(listed.iter().filter(|(_, status)| status == "Available").count(), 200, "{listed:?}");
+    drop(streams);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_answers_garbage_harms_only_its_own_tasks() {
+    let mut cluster = Cluster::of(0);
+    let channel = channel(cluster.main.grpc_address());
+    let given = subscribe(&channel, asked("liar", &key()), Some(JOIN_TOKEN)).await.unwrap();
+    let (say, mut said) = tokio::sync::mpsc::channel(16);
+    let frames = futures::stream::poll_fn(move |cx| said.poll_recv(cx)).boxed();
+    let mut tasks = work(&channel, frames, Some(&given.token)).await.unwrap();
+    let lies = tokio::spawn(async move {
+        let mut count = 0_u64;
+        while let Ok(Some(frame)) = tasks.message().await {
+            if let Some(to_worker::Frame::Task(task)) = frame.frame {
+                count += 1;
+                // To a task that there never was, with nothing in it, and with what nobody asked for.
+                let checked = Some(answer::Outcome::Checked(Checked {}));
+                for (id, outcome) in
+                    [(task.id + 1_000, checked.clone()), (task.id, checked.filter(|_| count.is_multiple_of(2)))]
+                {
+                    let frame = Some(from_worker::Frame::Answer(Answer { id, outcome }));
+                    say.send(FromWorker { frame }).await.unwrap();
+                }
+            }
+            drop(say.try_send(FromWorker::default()));
+        }
+    });
+    tokio::task::block_in_place(|| {
+        for _ in 0..4 {
+            problem(&cluster.main.admin().get("/entity/db/k"), 500, "internal");
+        }
+        cluster.hire("honest");
+    });
+    // Its tokens are its own: one that it made up ends it.
+    let (say, mut said) = tokio::sync::mpsc::channel(1);
+    let forger = subscribe(&channel, asked("forger", &key()), Some(JOIN_TOKEN)).await.unwrap();
+    let frames = futures::stream::poll_fn(move |cx| said.poll_recv(cx)).boxed();
+    let mut ended = work(&channel, frames, Some(&forger.token)).await.unwrap();
+    let frame = Some(from_worker::Frame::RenewedToken("dw_made-up".into()));
+    say.send(FromWorker { frame }).await.unwrap();
+    let gone = async { while let Ok(Some(_)) = ended.message().await {} };
+    tokio::time::timeout(PATIENCE, gone).await.expect("its stream ends");
+    lies.abort();
+    tokio::task::block_in_place(|| {
+        cluster.until_listed("liar", "Unresponsive");
+        cluster.main.admin().put("/entity/db/k", "1").expect(201);
+    });
 }
