@@ -125,6 +125,12 @@ impl Queue {
         taken
     }
 
+    /// Whether nothing waits and writes are taken.
+    pub(crate) fn is_idle(&self) -> bool {
+        let waiting = self.waiting();
+        waiting.demands.is_empty() && waiting.end.is_none()
+    }
+
     /// Whether writes are taken; the error says why not.
     pub(crate) fn accepts(&self) -> Result<()> {
         self.waiting().accepts()

@@ -1,11 +1,14 @@
 //! Reads: whole objects, and their beginnings. No lock is taken, because a rename swaps one complete file for another.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, IoSliceMut, Read};
 use std::path::Path;
 
 use bytes::Bytes;
+use delta_core::seal::write_id_of;
 use delta_core::storage::{Revision, Space, Stored, StoredHead};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 /// How much of an object is read for its head: every header of the names that clients can use fits.
 const HEAD_BYTES: usize = 1024;
@@ -33,12 +36,42 @@ pub(crate) fn head(space: Space, path: &Path) -> io::Result<Option<StoredHead>> 
             Space::Store | Space::Templates => file.read_to_end(&mut start)?,
             _ => file.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut start)?,
         };
-        if delta_core::seal::write_id_of(&start).is_none() {
+        if write_id_of(&start).is_none() {
             file.read_to_end(&mut start)?;
         }
         Ok((size_bytes, Bytes::from(start)))
     })?;
     Ok(head.map(|(size_bytes, start)| StoredHead { size_bytes, revision: Revision::of(&start), start }))
+}
+
+/// What [`object`] would answer, if the kernel has all of it in memory; `None` where a disk would be waited for.
+pub(crate) fn object_in_memory(path: &Path) -> Option<Option<Stored>> {
+    let Some((_, image)) = in_memory(path, u64::MAX)? else { return Some(None) };
+    Some(Some(Stored { revision: Revision::of(&image), bytes: image }))
+}
+
+/// What [`head`] would answer, if the kernel has all of it in memory; `None` where a disk would be waited for.
+pub(crate) fn head_in_memory(space: Space, path: &Path) -> Option<Option<StoredHead>> {
+    let most = match space {
+        Space::Store | Space::Templates => u64::MAX,
+        _ => HEAD_BYTES as u64,
+    };
+    let Some((size_bytes, start)) = in_memory(path, most)? else { return Some(None) };
+    let is_enough = most == u64::MAX || write_id_of(&start).is_some();
+    is_enough.then(|| Some(StoredHead { size_bytes, revision: Revision::of(&start), start }))
+}
+
+/// The size of a file and at most so many of its first bytes, without ever waiting (openat2(2), preadv2(2)).
+fn in_memory(path: &Path, most: u64) -> Option<Option<(u64, Bytes)>> {
+    let file = match openat2(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::CACHED) {
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT) => return Some(None),
+        Err(_) => return None,
+    };
+    let size_bytes = file.metadata().ok()?.len();
+    let mut start = vec![0; usize::try_from(size_bytes.min(most)).ok()?];
+    let read = preadv2(&file, &mut [IoSliceMut::new(&mut start)], 0, ReadWriteFlags::NOWAIT).ok()?;
+    (read == start.len()).then(|| Some((size_bytes, Bytes::from(start))))
 }
 
 fn reading<T>(path: &Path, read: impl Fn(File) -> io::Result<T>) -> io::Result<Option<T>> {

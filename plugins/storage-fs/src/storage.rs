@@ -1,6 +1,7 @@
 //! The storage: names and objects as files.
 
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,6 +38,8 @@ pub struct FsStorage {
     committer: Arc<Committer>,
     /// A permit for each async thread that may be blocked: one fewer than there are.
     inline: Arc<Semaphore>,
+    /// Whether the file system is one of this machine, of which the kernel knows what it has in memory.
+    is_local: bool,
     access: Access,
     /// The removal of what dead processes left, and how much it was.
     sweeping: Mutex<Option<JoinHandle<u64>>>,
@@ -61,27 +64,34 @@ impl FsStorage {
         let sidecars = Sidecars::start(config.sidecar, instance.temporary_prefix())?;
         let (durable, temporaries) = (Durable::default(), AtomicU64::new(0));
         let together = mount::whole_file_system(layout.root()).map_err(|error| unreadable(layout.root(), error))?;
+        let is_local = together.is_some();
         let writer = Writer { layout, instance, durable, sidecars, temporaries, together };
-        let committer = Arc::new(Committer::start(writer, config)?);
         let threads = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
         let inline = Arc::new(Semaphore::new(threads.saturating_sub(1)));
-        Ok(Self { committer, inline, access: config.access, sweeping, directory })
+        let committer = Arc::new(Committer::start(writer, config, inline.clone())?);
+        Ok(Self { committer, inline, is_local, access: config.access, sweeping, directory })
     }
 
     fn layout(&self) -> &Layout {
         &self.directory.layout
     }
 
-    /// Runs a read of one object: here while another async thread stays free, else off the async threads.
+    /// Runs a read of one object: here where memory answers it, or while another async thread stays free; else off them.
     ///
     /// A read of a file in memory takes a few microseconds, and handing it to another thread many times that; but one that
     /// waits for a disk or another machine must not stop the others.
     async fn read<T: Send + 'static>(
         &self,
         name: &ObjectName,
-        read: impl Fn(&Place) -> std::io::Result<T> + Send + 'static,
-    ) -> Result<T> {
+        in_memory: impl Fn(&Place) -> Option<Option<T>>,
+        read: impl Fn(&Place) -> io::Result<Option<T>> + Send + 'static,
+    ) -> Result<Option<T>> {
         let place = self.layout().place(name)?;
+        if self.is_local
+            && let Some(found) = in_memory(&place)
+        {
+            return Ok(found);
+        }
         if let Ok(_permit) = self.inline.try_acquire() {
             return read(&place).map_err(|error| unreadable(&place.path, error));
         }
@@ -125,11 +135,12 @@ impl Storage for FsStorage {
     }
 
     async fn get(&self, name: &ObjectName) -> Result<Option<Stored>> {
-        self.read(name, |place| read::object(&place.path)).await
+        self.read(name, |place| read::object_in_memory(&place.path), |place| read::object(&place.path)).await
     }
 
     async fn head(&self, name: &ObjectName) -> Result<Option<StoredHead>> {
-        self.read(name, |place| read::head(place.name.space, &place.path)).await
+        let in_memory = |place: &Place| read::head_in_memory(place.name.space, &place.path);
+        self.read(name, in_memory, |place| read::head(place.name.space, &place.path)).await
     }
 
     async fn put(&self, name: &ObjectName, object: &Object, expect: &Expect) -> Result<Revision> {
