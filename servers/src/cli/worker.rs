@@ -7,8 +7,8 @@ use clap::Args;
 use serde_json::Value;
 
 pub(crate) const HELP: &str = "\
-A worker dials its main and opens no port but one for its health. It gets the store's keys from the main, once it has shown
-the join token.
+A worker dials its main and opens no port but one for its health. It gets the store's keys from the main, once it has
+shown the join token.
 
 Examples:
   deltadb worker --dev --shared-fs ./shared/db --worker-id w1
