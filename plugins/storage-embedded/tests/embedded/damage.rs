@@ -51,7 +51,7 @@ impl Store {
         let error = open(self.path()).expect_err(what);
         let message = error.to_string();
         assert_eq!((error.kind(), error.code()), (ErrorKind::Damaged, "damaged_store"), "{what}: {message}");
-        assert!(message.contains(self.path().to_str().unwrap()) && message.contains("deltadb fsck"), "{message}");
+        assert!(message.contains(self.path().to_str().unwrap()) && message.contains("restore a backup"), "{message}");
         assert!(!message.contains('\n'));
     }
 
