@@ -315,10 +315,11 @@ impl Drop for Announced<'_> {
 }
 
 /// Sorts keys on a thread of its own. Maps that are made of all of their keys are made sooner than by insertions, and
-/// their nodes are full.
+/// their nodes are full. Each key is copied, because those that were collected lie scattered among what is free by now.
 async fn sorted(found: Found) -> Result<Databases> {
+    let compact = |(key, size_bytes): (Box<str>, u64)| (Box::from(&*key), size_bytes);
     let sorting = tokio::task::spawn_blocking(move || {
-        found.into_iter().map(|(database, keys)| (database, keys.into_iter().collect())).collect()
+        found.into_iter().map(|(database, keys)| (database, keys.into_iter().map(compact).collect())).collect()
     });
     sorting.await.map_err(|error| Error::internal("a listing was cut short").with_source(error))
 }

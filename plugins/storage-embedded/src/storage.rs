@@ -20,12 +20,17 @@ use crate::queue::{Demand, Queue};
 use crate::recovery;
 use crate::tree::{Change, Shelf, Tree, object_key};
 
+/// How many threads read at the same time: more of them make no disk quicker, and each keeps memory of its own.
+const READERS_MAX: usize = 16;
+
 /// The open store.
 pub struct EmbeddedStorage {
     committer: Arc<Committer>,
     tree: Tree,
     /// A permit for each async thread that may be blocked: one fewer than there are.
     inline: Arc<Semaphore>,
+    /// A permit for each thread that reads.
+    readers: Semaphore,
     /// Released last.
     directory: Directory,
 }
@@ -46,7 +51,7 @@ impl EmbeddedStorage {
         let threads = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
         let inline = Arc::new(Semaphore::new(threads.saturating_sub(1)));
         let committer = Arc::new(Committer::start(recovered, Queue::new(config), inline.clone())?);
-        Ok(Self { committer, tree, inline, directory })
+        Ok(Self { committer, tree, inline, readers: Semaphore::new(READERS_MAX), directory })
     }
 
     /// Runs a read of one object: here while another async thread stays free, else off the async threads.
@@ -64,6 +69,7 @@ impl EmbeddedStorage {
     /// Runs something that blocks off the async threads.
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Tree) -> Result<T> + Send + 'static) -> Result<T> {
         let tree = self.tree.clone();
+        let _permit = self.readers.acquire().await;
         let done = tokio::task::spawn_blocking(move || work(&tree)).await;
         done.unwrap_or_else(|error| Err(Error::unavailable("a read was cut short").with_source(error)))
     }
