@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
-use std::io::BufRead;
+use std::io::{BufRead, ErrorKind};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -48,7 +48,14 @@ fn write(server: &Server) {
 
 /// The files that hold some bytes.
 fn found(files: &[PathBuf], needle: &[u8]) -> Vec<PathBuf> {
-    files.iter().filter(|file| holds(&fs::read(file).unwrap(), needle)).cloned().collect()
+    // A live server renames its temporary files, and is looked at again once it has ended.
+    let read = |file: &PathBuf| {
+        fs::read(file).or_else(|error| match error.kind() {
+            ErrorKind::NotFound => Ok(Vec::new()),
+            _ => Err(error),
+        })
+    };
+    files.iter().filter(|file| holds(&read(file).unwrap(), needle)).cloned().collect()
 }
 
 /// Looks only where the first byte stands, which the standard library finds fast.

@@ -30,12 +30,14 @@ fn ended_with(ended: &Ended, words: &str) {
 }
 
 #[test]
-fn a_main_needs_a_token_for_its_workers_that_nobody_guesses() {
+fn a_main_has_workers_only_by_a_token_that_nobody_guesses() {
     let directory = directory();
     let place = Place::new(PROGRAM, directory.path());
     let without = Start::serve(PROGRAM, &directory.path().join("main"));
     let without = without.line(PROGRAM, &["main", "--shared-fs", place.store().to_str().unwrap()]);
-    assert!(line(&without).contains("--join-token-file"));
+    let server = without.up();
+    server.admin().put("/entity/db/k", "1").expect(201);
+    assert!(server.kill().output.contains("for workers give --shared-fs and --join-token-file"));
     let with = |token: &str| {
         std::fs::write(place.token(), token).unwrap();
         line(&place.main())

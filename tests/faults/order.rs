@@ -96,10 +96,13 @@ fn at_the_same_time(start: &Start, directory: &Path) -> (Vec<Called>, Vec<Writes
 /// such mutations, and those that nobody noticed.
 fn without_syncs(calls: &[Called], storage: Storage, writes: &Writes) -> (usize, Vec<String>) {
     let answers: Vec<usize> = answers(calls, writes.port).iter().map(|answer| answer.begun).collect();
+    let before = |call: &Called| answers.iter().position(|answer| call.begun < *answer);
+    // Where the whole file system is synced, what is synced for itself beforehand does not count.
+    let whole: BTreeSet<_> = calls.iter().filter(|call| call.name == "syncfs").filter_map(before).collect();
     let mutation = |call: &Called| {
         let sync = ["fsync", "fdatasync", "syncfs"].contains(&call.name.as_str());
-        let answer = answers.iter().position(|answer| call.begun < *answer);
-        let needed = answer.filter(|answer| sync && writes.wrote[*answer] != Wrote::Nothing);
+        let needed = before(call).filter(|answer| sync && writes.wrote[*answer] != Wrote::Nothing);
+        let needed = needed.filter(|answer| call.name == "syncfs" || !whole.contains(answer));
         needed.map(|answer| (answer, call.descriptor().unwrap_or_default().to_owned()))
     };
     let mutations: BTreeSet<_> = calls.iter().filter_map(mutation).collect();

@@ -96,7 +96,7 @@ Examples:
 
 const MAIN_HELP: &str = "\
 A main and its workers open the same store, with the storage fs or another that several processes can open. Over a store
-that only one process can open, a main does the work itself, as `deltadb serve` does.
+that only one process can open, or without --join-token-file or --dev, a main does the work itself, as `deltadb serve`.
 
 Examples:
   deltadb main --dev --shared-fs ./shared/db

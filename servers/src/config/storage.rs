@@ -31,7 +31,7 @@ pub(crate) enum Sidecar {
 impl Config {
     /// Lets a main's workers open the store too, where several processes can.
     pub(super) fn share_store(&mut self) {
-        if !self.multi_main {
+        if !self.multi_main && (self.join_token_file.is_some() || self.dev) {
             self.open_as("main");
         }
     }

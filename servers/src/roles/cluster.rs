@@ -44,10 +44,8 @@ pub(crate) fn of(
     let token = match &config.join_token_file {
         Some(file) => join::read(file)?,
         None if config.dev => join::leave_dev(started_as.port)?,
-        None => bail!(
-            "a main needs what its workers show to take part: give --join-token-file FILE to both; \
-             `openssl rand -hex 32` makes one"
-        ),
+        // Nobody can take part, so there is nobody to leave the work to.
+        None => return Ok(None),
     };
     if admin.is(&token) {
         bail!("the join token is the admin key, and whoever holds the one must not have the other; make another token");
@@ -80,7 +78,9 @@ pub(crate) fn announce(role: Role, cluster: Option<&Arc<Cluster>>) {
         (Role::Serve, _) => {}
         (Role::Main, Some(_)) => print_line("Workers:   none yet; start them with deltadb worker"),
         (Role::Main, None) => {
-            print_line("Workers:   none; only one process can open this store, so this one does the work itself");
+            print_line(
+                "Workers:   none, this process does the work itself; for workers give --shared-fs and --join-token-file",
+            );
         }
     }
 }
