@@ -42,7 +42,8 @@ fn exhaust(server: &Server) {
 
 #[test]
 fn too_many_failures_are_429_and_a_valid_credential_is_served_all_the_same() {
-    let server = limited(&serve(&directory()));
+    let directory = directory();
+    let server = limited(&serve(&directory));
     let key = api_key(&server, json!({"name": "k", "permissions": ["read"]}));
     let session = login(&server, ADMIN_KEY);
     exhaust(&server);
@@ -59,7 +60,8 @@ fn too_many_failures_are_429_and_a_valid_credential_is_served_all_the_same() {
 
 #[test]
 fn a_client_without_a_credential_takes_nothing_from_its_address() {
-    let server = limited(&serve(&directory()));
+    let directory = directory();
+    let server = limited(&serve(&directory));
     for _ in 0..10 {
         problem(&server.anonymous().get("/api/me"), 401, "unauthorized");
     }
@@ -68,7 +70,8 @@ fn a_client_without_a_credential_takes_nothing_from_its_address() {
 
 #[test]
 fn a_wrong_login_counts_as_any_other_failure() {
-    let server = limited(&serve(&directory()));
+    let directory = directory();
+    let server = limited(&serve(&directory));
     let login = || server.anonymous().post("/api/login", json!({"key": WRONG}).to_string());
     let statuses: Vec<u16> = (0..20).map(|_| login().status).take_while(|status| *status == 401).collect();
     assert!((3..10).contains(&statuses.len()), "{statuses:?}");
@@ -77,7 +80,8 @@ fn a_wrong_login_counts_as_any_other_failure() {
 
 #[test]
 fn an_address_may_fail_again_after_a_while() {
-    let server = limited(&serve(&directory()));
+    let directory = directory();
+    let server = limited(&serve(&directory));
     exhaust(&server);
     let begun = Instant::now();
     while wrong(&server).status == 429 {
@@ -88,11 +92,12 @@ fn an_address_may_fail_again_after_a_while() {
 
 #[test]
 fn a_forwarded_address_counts_only_from_a_trusted_proxy() {
-    let server = limited(&serve(&directory()));
+    let (directory, other) = (directory(), directory());
+    let server = limited(&serve(&directory));
     exhaust(&server);
     throttled(&wrong_for(&server, "198.51.100.1"));
 
-    let server = limited(&serve(&directory()).arg("--trusted-proxies=127.0.0.0/8,10.0.0.0/8"));
+    let server = limited(&serve(&other).arg("--trusted-proxies=127.0.0.0/8,10.0.0.0/8"));
     for _ in 0..3 {
         wrong_for(&server, "198.51.100.1, 10.1.2.3");
     }
@@ -127,7 +132,8 @@ fn limits_and_networks_that_mean_nothing_are_refused_at_the_start() {
 
 #[tokio::test]
 async fn failures_over_grpc_and_rest_are_counted_together() {
-    let server = limited(&serve(&directory()));
+    let directory = directory();
+    let server = limited(&serve(&directory));
     let mut client = EntitiesClient::new(channel(server.grpc_address()));
     let mut statuses = Vec::new();
     while statuses.last() != Some(&Code::ResourceExhausted) {

@@ -71,7 +71,7 @@ fn a_wrong_join_token_ends_a_worker_and_so_does_another_store() {
         let main = cluster.main.grpc_address().to_string();
         let start = Start::bare(PROGRAM, &["worker", "--worker-id", "w", "--main-addr", &main]);
         let start = start.arg("--shared-fs").arg(store).arg("--join-token-file").arg(token);
-        Worker::spawn(&start, &cluster.main).expect_err("it is refused")
+        Worker::spawn(&start, cluster.main.address()).expect_err("it is refused")
     };
     ended_with(&as_told(&cluster.place.store(), &wrong), "give both the same --join-token-file");
     let other = directory();
@@ -91,7 +91,7 @@ fn a_server_that_does_the_work_itself_has_no_workers() {
     let server = serve(&directory).up();
     let place = Place::new(PROGRAM, directory.path());
     std::fs::create_dir_all(place.store()).unwrap();
-    let worker = Worker::spawn(&place.worker("w", server.grpc_address()), &server);
+    let worker = Worker::spawn(&place.worker("w", server.grpc_address()), server.address());
     let ended = worker.expect_err("there is no cluster");
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
 }

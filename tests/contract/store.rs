@@ -1,5 +1,6 @@
 //! The store as a whole: its databases, who serves it, and whether it can.
 
+use delta_tests::staffed;
 use serde_json::json;
 
 use crate::support::{directory, problem, serve, server};
@@ -23,6 +24,16 @@ fn databases_are_listed_in_order_from_storage_while_they_hold_something() {
 
 #[test]
 fn serve_lists_itself_as_the_worker() {
+    if staffed::is_asked_for() {
+        let (_directory, server) = server();
+        let workers = server.admin().get("/admin/workers").expect(200).json();
+        // This is how a run over clusters knows that it is one.
+        assert!(
+            workers.as_array().is_some_and(|all| all.iter().all(|one| one["tags"]["role"] == "worker")),
+            "{workers}"
+        );
+        return;
+    }
     let directory = directory();
     let server = serve(&directory).args(&["--worker-id", "proc-1", "--key-id", "key-of-2026"]).up();
     let mut client = server.admin();

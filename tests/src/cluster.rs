@@ -70,12 +70,12 @@ impl Worker {
     /// Starts one and waits until its main has it; fails if it ends instead.
     #[track_caller]
     pub fn up(start: &Start, main: &Server) -> Self {
-        let worker = Self::spawn(start, main);
+        let worker = Self::spawn(start, main.address());
         worker.unwrap_or_else(|ended| panic!("the worker did not begin: {ended:?}"))
     }
 
-    /// The same; an error says how it ended.
-    pub fn spawn(start: &Start, main: &Server) -> Result<Self, Ended> {
+    /// The same of a main that listens there for REST; an error says how it ended.
+    pub fn spawn(start: &Start, main: SocketAddr) -> Result<Self, Ended> {
         let mut command = start.command();
         command.env("RUST_LOG", "trace");
         let mut child = command.spawn().expect("the program starts");
@@ -90,12 +90,12 @@ impl Worker {
                 Ok(_) => {}
                 Err(_) => {
                     let ended = Ended { status: end(&mut child), output: output.text() };
-                    leaks::none_in_worker(&ended.output, &start.secrets(), main.address());
+                    leaks::none_in_worker(&ended.output, &start.secrets(), main);
                     return Err(ended);
                 }
             }
         }
-        Ok(Self { child, output, secrets: start.secrets(), main: main.address() })
+        Ok(Self { child, output, secrets: start.secrets(), main })
     }
 
     /// What it printed so far.

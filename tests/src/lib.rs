@@ -20,5 +20,6 @@ pub mod packages;
 pub mod random;
 pub mod server;
 pub mod skins;
+pub mod staffed;
 pub mod start;
 pub mod storages;

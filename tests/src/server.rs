@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::http::Client;
 use crate::leaks;
+use crate::staffed::Staff;
 use crate::start::ADMIN_KEY;
 
 /// How long a process may take to start or to end.
@@ -115,6 +116,8 @@ pub struct Server {
     output: Output,
     /// What it was given and must not print.
     secrets: BTreeSet<String>,
+    /// Who does its work, where it does not do it itself.
+    staff: Option<Staff>,
 }
 
 impl Server {
@@ -127,13 +130,18 @@ impl Server {
         output.follow(child.stdout.take().expect("piped"), Some(lines));
         output.follow(child.stderr.take().expect("piped"), None);
         match wait_for_addresses(&listening) {
-            Some(addresses) => Ok(Self { child, addresses, output, secrets: secrets() }),
+            Some(addresses) => Ok(Self { child, addresses, output, secrets: secrets(), staff: None }),
             None => {
                 let ended = Ended { status: end(&mut child), output: output.text() };
                 leaks::none_in(&ended.output, &secrets(), &[]);
                 Err(ended)
             }
         }
+    }
+
+    /// Has these do its work: they end with it.
+    pub(crate) fn take_on(&mut self, staff: Staff) {
+        self.staff = Some(staff);
     }
 
     /// Where it listens for REST.
@@ -188,6 +196,7 @@ impl Server {
     /// Sends SIGKILL and waits for the end, when another is to take its place.
     pub fn crash(&mut self) {
         end(&mut self.child);
+        self.staff = None;
     }
 
     /// Sends SIGTERM, without waiting.
@@ -210,7 +219,9 @@ impl Server {
     }
 
     /// All it printed, in which none of what it must not print may stand.
-    fn ended_with(&self, status: ExitStatus) -> Ended {
+    fn ended_with(&mut self, status: ExitStatus) -> Ended {
+        // First: what this one was told is forgotten below.
+        self.staff = None;
         let output = self.output.text();
         leaks::none_in(&output, &self.secrets, &[self.addresses.rest, self.addresses.grpc]);
         Ended { status, output }

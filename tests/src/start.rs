@@ -9,6 +9,7 @@ use std::thread;
 
 use crate::leaks;
 use crate::server::{DEADLINE, Ended, Server, end, wait};
+use crate::staffed;
 
 /// The admin key that servers here are started with.
 pub const ADMIN_KEY: &str = "an-admin-key-of-the-tests";
@@ -113,6 +114,37 @@ impl Start {
         self
     }
 
+    /// The same line with another first word.
+    pub(crate) fn instead_of_first(mut self, word: &str) -> Self {
+        self.arguments.iter_mut().take(1).for_each(|first| *first = word.into());
+        self
+    }
+
+    /// The first word of the line, and the flags behind it with their values.
+    pub(crate) fn flags(&self) -> (String, Vec<(String, Option<String>)>) {
+        let words: Vec<String> = self.arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        let flags = words.iter().enumerate().filter_map(|(at, word)| {
+            let flag = word.strip_prefix("--")?;
+            let next = words.get(at + 1).filter(|next| !next.starts_with("--")).cloned();
+            Some(match flag.split_once('=') {
+                Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+                None => (flag.to_owned(), next),
+            })
+        });
+        (words.first().cloned().unwrap_or_default(), flags.collect())
+    }
+
+    /// Whether it has a variable.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.variables.iter().any(|(given, _)| given == name)
+    }
+
+    /// The data directory that its variables name.
+    pub(crate) fn data(&self) -> PathBuf {
+        let data = self.variables.iter().find(|(name, _)| name == "DELTADB_DATA_DIR");
+        data.map(|(_, data)| PathBuf::from(data)).expect("a server of the tests has a data directory")
+    }
+
     /// The same, run by another program, `nsenter` for example.
     #[must_use]
     pub fn prefix(mut self, prefix: &[OsString]) -> Self {
@@ -144,6 +176,11 @@ impl Start {
     /// Starts a server, which logs all it can unless the test says otherwise; an error says how it ended instead of
     /// listening.
     pub fn try_up(&self) -> Result<Server, Ended> {
+        staffed::up(self).unwrap_or_else(|| self.alone())
+    }
+
+    /// The same, whatever this run of the tests asks for.
+    pub(crate) fn alone(&self) -> Result<Server, Ended> {
         let mut command = self.command();
         if !self.variables.iter().any(|(name, _)| name == "RUST_LOG") {
             command.env("RUST_LOG", "trace");
