@@ -9,6 +9,7 @@ mod keys;
 mod maps;
 mod pages;
 mod patches;
+mod reads;
 mod schemas;
 mod sessions;
 mod store;

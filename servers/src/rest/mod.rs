@@ -20,6 +20,7 @@ pub(crate) mod refusal;
 mod schema;
 mod session;
 mod store;
+mod whole;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -41,6 +42,7 @@ use crate::trace;
 
 pub(crate) use cors::Origins;
 use problem::Problem;
+use whole::Whole;
 
 /// The app behind a request.
 fn app_of(request: &Request) -> poem::Result<&Arc<App>> {
@@ -124,6 +126,16 @@ impl Rest {
     }
 }
 
+/// How an answer comes about.
+enum Answer<R, W> {
+    /// It is there.
+    Ready((Route, Response)),
+    /// By a read of a whole entity.
+    Whole(W),
+    /// By the API's router.
+    Routed(R),
+}
+
 impl Endpoint for Rest {
     type Output = Response;
 
@@ -132,18 +144,20 @@ impl Endpoint for Rest {
         let span = trace::request(request.headers(), request.method().is_safe());
         let in_flight = self.app.requests.begin(request.method(), request.uri());
         let origin = self.origins.allowed(&request);
-        let answer = match self.ready(&request, origin.as_ref()) {
-            Some(ready) => Either::Left(ready),
-            None => {
+        let answer = match (self.ready(&request, origin.as_ref()), Whole::of(&mut request)) {
+            (Some(ready), _) => Answer::Ready(ready),
+            (None, Some(read)) => Answer::Whole(read.answer(self.app.clone())),
+            (None, None) => {
                 request.set_data(self.app.clone());
-                Either::Right(DynEndpoint::call(&*self.api, request))
+                Answer::Routed(DynEndpoint::call(&*self.api, request))
             }
         };
         let of = span.clone();
         let counted = async move {
             let (route, answer) = match answer {
-                Either::Left(ready) => ready,
-                Either::Right(answer) => self.answered(answer, in_flight.uri()).await,
+                Answer::Ready(ready) => ready,
+                Answer::Whole(read) => caught(read).await.unwrap_or_else(panicked),
+                Answer::Routed(answer) => self.answered(answer, in_flight.uri()).await,
             };
             let answer = origin.iter().fold(answer, Origins::mark);
             let status = answer.status();
@@ -177,18 +191,23 @@ impl Rest {
     /// The API's answer, and what the request was for.
     async fn answered(&self, answer: BoxFuture<'_, poem::Result<Response>>, uri: &Uri) -> (Route, Response) {
         let route = |operation: Option<&OperationId>| operation.map_or(Route::Other, |id| Route::Operation(id.0));
-        // A fault in one request must not take its connection's other requests with it.
-        match AssertUnwindSafe(answer).catch_unwind().await {
-            Ok(Ok(response)) => (route(response.data()), response),
-            Ok(Err(error)) if error.is_from_response() => (route(error.data()), error.into_response()),
-            Ok(Err(error)) => {
+        match caught(answer).await {
+            Some(Ok(response)) => (route(response.data()), response),
+            Some(Err(error)) if error.is_from_response() => (route(error.data()), error.into_response()),
+            Some(Err(error)) => {
                 let problem = Problem::from_poem(&error, self.methods.allowed(uri.path()));
                 (route(error.data()), problem.into_response())
             }
-            Err(_) => {
-                let fault = Error::internal("a request's handler panicked");
-                (Route::Other, Problem::from(fault).into_response())
-            }
+            None => panicked(),
         }
     }
+}
+
+/// What a future gives; `None` if it panicked: a fault in one request must not take its connection's others with it.
+async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
+    AssertUnwindSafe(future).catch_unwind().await.ok()
+}
+
+fn panicked() -> (Route, Response) {
+    (Route::Other, Problem::from(Error::internal("a request's handler panicked")).into_response())
 }
