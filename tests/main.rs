@@ -37,6 +37,8 @@ mod guides;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod linear;
+#[cfg(test)]
 mod logs;
 #[cfg(test)]
 mod metrics;

@@ -76,9 +76,7 @@ impl Worker {
 
     /// The same of a main that listens there for REST; an error says how it ended.
     pub fn spawn(start: &Start, main: SocketAddr) -> Result<Self, Ended> {
-        let mut command = start.command();
-        command.env("RUST_LOG", "trace");
-        let mut child = command.spawn().expect("the program starts");
+        let mut child = start.logging().spawn().expect("the program starts");
         let (lines, printed) = mpsc::channel();
         let output = Output::default();
         output.follow(child.stdout.take().expect("piped"), Some(lines));

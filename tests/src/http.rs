@@ -176,6 +176,11 @@ impl Client {
         Ok(answer)
     }
 
+    /// Where its server listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The port that it speaks from, while it has a connection.
     pub fn port(&self) -> Option<u16> {
         let connection = self.connection.as_ref()?.get_ref();

@@ -14,6 +14,7 @@ pub mod faults;
 pub mod http;
 pub mod kill_loop;
 pub mod leaks;
+pub mod linear;
 pub mod mounts;
 pub mod namespace;
 pub mod packages;

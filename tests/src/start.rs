@@ -181,11 +181,16 @@ impl Start {
 
     /// The same, whatever this run of the tests asks for.
     pub(crate) fn alone(&self) -> Result<Server, Ended> {
+        Server::spawn(&mut self.logging(), || self.secrets())
+    }
+
+    /// The command of a process that logs all it can unless the test says otherwise.
+    pub(crate) fn logging(&self) -> Command {
         let mut command = self.command();
         if !self.variables.iter().any(|(name, _)| name == "RUST_LOG") {
             command.env("RUST_LOG", "trace");
         }
-        Server::spawn(&mut command, || self.secrets())
+        command
     }
 
     /// What it is given that must not be printed.
