@@ -5,6 +5,7 @@ mod documents;
 mod drills;
 mod enrolment;
 mod link;
+mod queues;
 mod suite;
 
 use std::time::Duration;

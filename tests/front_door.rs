@@ -12,7 +12,6 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use delta_tests::http::connect;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Sends bytes as they are, and reads until the server closes the connection; a server that does not fails the test.
 #[track_caller]
@@ -33,14 +32,4 @@ fn read_to_end(stream: &mut TcpStream) -> String {
 /// The statuses of all answers in what a server sent.
 fn statuses(answers: &str) -> Vec<u16> {
     answers.split("HTTP/1.1 ").skip(1).map(|answer| answer[..3].parse().unwrap()).collect()
-}
-
-/// Lets this process open so many files; `false` if it may not.
-fn may_open(files: u64) -> bool {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= files) {
-        return true;
-    }
-    limit.maximum.is_none_or(|maximum| maximum >= files)
-        && setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).is_ok()
 }

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use delta_tests::http::Response;
 use delta_tests::server::Server;
 use delta_tests::start::{Finished, Start};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -121,4 +122,14 @@ pub(crate) fn eatmydata() -> Result<&'static str, String> {
     // The loader complains about a library that it does not find, and goes on.
     let found = output.is_ok_and(|output| output.status.success() && output.stderr.is_empty());
     found.then_some(library).ok_or_else(|| format!("it needs {library} (Debian: apt-get install libeatmydata1)"))
+}
+
+/// Lets this process open so many files; `false` if it may not.
+pub(crate) fn may_open(files: u64) -> bool {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= files) {
+        return true;
+    }
+    limit.maximum.is_none_or(|maximum| maximum >= files)
+        && setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).is_ok()
 }

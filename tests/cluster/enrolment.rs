@@ -22,11 +22,11 @@ use super::{Cluster, PATIENCE};
 use crate::support::{api_key, login, problem};
 
 /// A key pair, small enough to be made quickly.
-fn key() -> RsaPrivateKey {
+pub(super) fn key() -> RsaPrivateKey {
     RsaPrivateKey::new(&mut rsa::rand_core::UnwrapErr(getrandom::SysRng), 2048).unwrap()
 }
 
-fn asked(worker: &str, key: &RsaPrivateKey) -> SubscribeRequest {
+pub(super) fn asked(worker: &str, key: &RsaPrivateKey) -> SubscribeRequest {
     let pubkey = RsaPublicKey::from(key).to_public_key_der().unwrap().into_vec().into();
     SubscribeRequest { worker_id: worker.into(), pubkey, ..SubscribeRequest::default() }
 }
@@ -38,7 +38,7 @@ fn with<T>(message: T, credential: Option<&str>) -> Request<T> {
     }
 }
 
-async fn subscribe(
+pub(super) async fn subscribe(
     channel: &Channel,
     asked: SubscribeRequest,
     credential: Option<&str>,
@@ -48,7 +48,7 @@ async fn subscribe(
 }
 
 /// Opens a stream on which nothing is said but these frames.
-async fn work(
+pub(super) async fn work(
     channel: &Channel,
     said: BoxStream<'static, FromWorker>,
     credential: Option<&str>,
@@ -61,7 +61,7 @@ fn silence() -> BoxStream<'static, FromWorker> {
 }
 
 /// Nothing but that it lives.
-fn beats() -> impl futures::Stream<Item = FromWorker> + Send + 'static {
+pub(super) fn beats() -> impl futures::Stream<Item = FromWorker> + Send + 'static {
     futures::stream::unfold((), |()| async {
         tokio::time::sleep(Duration::from_millis(200)).await;
         Some((FromWorker::default(), ()))

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use delta_tests::http::{Client, Request, connect};
 use delta_tests::start::ADMIN_KEY;
 
-use crate::support::{directory, serve, skipped};
+use crate::support::{directory, may_open, serve, skipped};
 
-use super::{may_open, read_to_end, statuses};
+use super::{read_to_end, statuses};
 
 /// How many connections of each kind are slow.
 const SLOW: usize = 500;
