@@ -1,5 +1,6 @@
 //! A main and its workers behave like one server, whatever becomes of a worker.
 
+mod certificates;
 mod contract;
 mod documents;
 mod drills;

@@ -103,6 +103,8 @@ pub(crate) struct Config {
     pub(crate) join_token_file: Option<PathBuf>,
     pub(crate) worker_ttl: ConfigDuration,
     pub(crate) cluster_ca: Option<PathBuf>,
+    pub(crate) cluster_cert: Option<PathBuf>,
+    pub(crate) cluster_key: Option<PathBuf>,
     pub(crate) insecure_cluster: bool,
 }
 
@@ -160,6 +162,8 @@ impl Default for Config {
             join_token_file: None,
             worker_ttl: seconds(3600),
             cluster_ca: None,
+            cluster_cert: None,
+            cluster_key: None,
             insecure_cluster: false,
         }
     }

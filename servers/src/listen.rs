@@ -18,6 +18,7 @@ mod activity;
 mod http1;
 mod http2;
 mod limits;
+pub(crate) mod peer;
 mod stream;
 mod tls;
 mod watchdog;
@@ -45,6 +46,7 @@ use activity::{Activity, Deadlines};
 use http1::Http1;
 use http2::Http2;
 use limits::{ConnectionLimits, ConnectionStats, Slots};
+use peer::{Authority, PeerCertificate};
 use stream::Watched;
 use tls::Tls;
 use watchdog::Watchdog;
@@ -105,7 +107,7 @@ impl Front {
             }
             _ => anyhow!("cannot listen on {address}: {error}; choose another {flag}"),
         })?;
-        Ok(Door { local: listener.local_addr()?, listener, front: self.clone() })
+        Ok(Door { local: listener.local_addr()?, listener, front: self.clone(), peers: None })
     }
 }
 
@@ -115,6 +117,8 @@ pub(crate) struct Door {
     listener: TcpListener,
     local: SocketAddr,
     front: Front,
+    /// Whose certificates the other ends of its connections may show.
+    peers: Option<Authority>,
 }
 
 impl Door {
@@ -128,6 +132,11 @@ impl Door {
         self.local.port()
     }
 
+    /// The same, where a request's extensions have the [`PeerCertificate`] of whoever shows one of an authority.
+    pub(crate) fn asking(self, peers: Option<Authority>) -> Self {
+        Self { peers, ..self }
+    }
+
     fn scheme(&self) -> Scheme {
         if self.front.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP }
     }
@@ -139,6 +148,7 @@ struct Ends {
     local: SocketAddr,
     remote: SocketAddr,
     scheme: Scheme,
+    certificate: Option<PeerCertificate>,
 }
 
 /// What is spoken on the connections of a door.
@@ -189,8 +199,9 @@ where
 
 async fn serve<P: Protocol>(door: Door, protocol: P, stop: CancellationToken) -> Result<()> {
     let scheme = door.scheme();
-    let Door { listener, local, front } = door;
-    let tls = front.tls.as_ref().map(|tls| tls.acceptor(P::ALPN)).transpose()?;
+    let Door { listener, local, front, peers } = door;
+    let tls = front.tls.as_ref().map(|tls| tls.acceptor(P::ALPN, peers.as_ref())).transpose()?;
+    let tls = tls.map(|acceptor| Handshake { acceptor, peers });
     if tls.is_none() && !local.ip().is_loopback() {
         tracing::warn!(
             "{local} is served without TLS, so that others may read credentials and documents on their way; give --tls-cert and --tls-key, or have a proxy in front that does it"
@@ -222,7 +233,7 @@ async fn serve<P: Protocol>(door: Door, protocol: P, stop: CancellationToken) ->
             }
         };
         let activity = watchdog.activity(P::MULTIPLEXED);
-        let ends = Ends { local, remote, scheme: scheme.clone() };
+        let ends = Ends { local, remote, scheme: scheme.clone(), certificate: None };
         let connection = connection(protocol.clone(), tls.clone(), stream, ends, activity.clone());
         watchdog.watch(connection, activity, slot);
     }
@@ -233,12 +244,19 @@ async fn serve<P: Protocol>(door: Door, protocol: P, stop: CancellationToken) ->
     Ok(())
 }
 
+/// How a connection becomes one of TLS.
+#[derive(Clone)]
+struct Handshake {
+    acceptor: TlsAcceptor,
+    peers: Option<Authority>,
+}
+
 /// Drives one connection to its end.
 async fn connection<P: Protocol>(
     protocol: Arc<P>,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Handshake>,
     stream: TcpStream,
-    ends: Ends,
+    mut ends: Ends,
     activity: Arc<Activity>,
 ) {
     // This task stays the one that orders wake.
@@ -251,8 +269,12 @@ async fn connection<P: Protocol>(
     let _ = stream.set_nodelay(true);
     let stream = match tls {
         None => Either::Left(stream),
-        Some(tls) => match Box::pin(tls.accept(stream)).await {
-            Ok(stream) => Either::Right(Box::new(stream)),
+        Some(tls) => match Box::pin(tls.acceptor.accept(stream)).await {
+            Ok(stream) => {
+                let shown = stream.get_ref().1.peer_certificates();
+                ends.certificate = tls.peers.as_ref().zip(shown).map(|(peers, chain)| peers.peer(chain));
+                Either::Right(Box::new(stream))
+            }
             Err(error) => return tracing::debug!(%error, remote = %ends.remote, "a TLS handshake failed"),
         },
     };

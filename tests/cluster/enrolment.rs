@@ -56,7 +56,7 @@ pub(super) async fn work(
     Ok(ClusterClient::new(channel.clone()).work(with(said, credential)).await?.into_inner())
 }
 
-fn silence() -> BoxStream<'static, FromWorker> {
+pub(super) fn silence() -> BoxStream<'static, FromWorker> {
     futures::stream::pending().boxed()
 }
 
@@ -69,7 +69,7 @@ pub(super) fn beats() -> impl futures::Stream<Item = FromWorker> + Send + 'stati
 }
 
 #[track_caller]
-fn refused<T>(result: Result<T, Status>, code: Code, why: &str) {
+pub(super) fn refused<T>(result: Result<T, Status>, code: Code, why: &str) {
     let status = result.err().expect("a refusal");
     assert_eq!((status.code(), error(&status).code()), (code, why), "{status:?}");
     assert!(!status.message().contains(ADMIN_KEY) && !status.message().contains(JOIN_TOKEN), "{status:?}");

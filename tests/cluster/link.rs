@@ -16,14 +16,14 @@ use crate::support::{PROGRAM, directory, serve, skipped};
 
 /// The line that a process ended with.
 #[track_caller]
-fn line(start: &Start) -> String {
+pub(super) fn line(start: &Start) -> String {
     let finished = start.run();
     assert_eq!(finished.code, Some(1), "{finished:?}");
     finished.stderr.lines().last().unwrap_or_default().to_owned()
 }
 
 #[track_caller]
-fn ended_with(ended: &Ended, words: &str) {
+pub(super) fn ended_with(ended: &Ended, words: &str) {
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     let line = ended.output.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
     assert!(line.contains(words), "{ended:?}");
@@ -138,7 +138,7 @@ fn development_needs_no_token_file() {
 }
 
 /// An address of this machine that is not the loopback, if it has one.
-fn outside() -> Option<IpAddr> {
+pub(super) fn outside() -> Option<IpAddr> {
     let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
     // Nothing is sent: the kernel only says by which address it would be.
     socket.connect("192.0.2.1:9").ok()?;

@@ -43,16 +43,25 @@ impl Place {
 
     /// How its main is started.
     pub fn main(&self) -> Start {
+        self.main_without_token().arg("--join-token-file").arg(self.token())
+    }
+
+    /// How its main is started where something else is to let workers in.
+    pub fn main_without_token(&self) -> Start {
         let start = Start::serve(&self.program, &self.directory.join("main"));
         let program = start.program().to_path_buf();
-        let start = start.line(&program.to_string_lossy(), &["main"]);
-        start.arg("--shared-fs").arg(self.store()).arg("--join-token-file").arg(self.token())
+        start.line(&program.to_string_lossy(), &["main"]).arg("--shared-fs").arg(self.store())
     }
 
     /// How a worker of a main is started.
     pub fn worker(&self, id: &str, main: SocketAddr) -> Start {
-        let start = Start::bare(&self.program, &["worker", "--worker-id", id, "--main-addr", &main.to_string()]);
-        start.arg("--shared-fs").arg(self.store()).arg("--join-token-file").arg(self.token())
+        self.worker_without_token(id, &main.to_string()).arg("--join-token-file").arg(self.token())
+    }
+
+    /// How a worker is started that is to be let in by something else.
+    pub fn worker_without_token(&self, id: &str, main: &str) -> Start {
+        let start = Start::bare(&self.program, &["worker", "--worker-id", id, "--main-addr", main]);
+        start.arg("--shared-fs").arg(self.store())
     }
 }
 

@@ -22,9 +22,9 @@ fn shared(directory: &TempDir) -> Start {
 
 fails! {
     an_unknown_field_in_the_file_is_named: |directory| configured(directory, "rest_adr = \"127.0.0.1:0\"\n")
-        => "error: configuration: unknown setting \"rest_adr\"; available: rest_addr, grpc_addr, data_dir, storage, shared_fs, multi_main, sidecar, templates_dir, validator, names, key_id, master_key_file, admin_key_file, worker_id, client_ttl, rest_max_body_size, grpc_max_recv_msg_size, tls_cert, tls_key, header_bytes_max, connections_max, connections_per_address_max, header_deadline, idle_deadline, body_deadline, request_deadline, document_depth_max, batch_entities_max, cache_bytes, cache_size, cache_ttl, cache_max_stale, key_index_bytes, list_max_stale, auth_failure_burst, auth_failure_rate, trusted_proxies, cors_origin, metrics_addr, otlp_endpoint, log_format, dev, main_addr, join_token_file, worker_ttl, cluster_ca, insecure_cluster";
+        => "error: configuration: unknown setting \"rest_adr\"; available: rest_addr, grpc_addr, data_dir, storage, shared_fs, multi_main, sidecar, templates_dir, validator, names, key_id, master_key_file, admin_key_file, worker_id, client_ttl, rest_max_body_size, grpc_max_recv_msg_size, tls_cert, tls_key, header_bytes_max, connections_max, connections_per_address_max, header_deadline, idle_deadline, body_deadline, request_deadline, document_depth_max, batch_entities_max, cache_bytes, cache_size, cache_ttl, cache_max_stale, key_index_bytes, list_max_stale, auth_failure_burst, auth_failure_rate, trusted_proxies, cors_origin, metrics_addr, otlp_endpoint, log_format, dev, main_addr, join_token_file, worker_ttl, cluster_ca, cluster_cert, cluster_key, insecure_cluster";
     an_unknown_variable_is_named: |directory| serve(directory).variable("DELTADB_REST_ADR", "127.0.0.1:0")
-        => "error: configuration: unknown setting \"rest_adr\"; available: rest_addr, grpc_addr, data_dir, storage, shared_fs, multi_main, sidecar, templates_dir, validator, names, key_id, master_key_file, admin_key_file, worker_id, client_ttl, rest_max_body_size, grpc_max_recv_msg_size, tls_cert, tls_key, header_bytes_max, connections_max, connections_per_address_max, header_deadline, idle_deadline, body_deadline, request_deadline, document_depth_max, batch_entities_max, cache_bytes, cache_size, cache_ttl, cache_max_stale, key_index_bytes, list_max_stale, auth_failure_burst, auth_failure_rate, trusted_proxies, cors_origin, metrics_addr, otlp_endpoint, log_format, dev, main_addr, join_token_file, worker_ttl, cluster_ca, insecure_cluster";
+        => "error: configuration: unknown setting \"rest_adr\"; available: rest_addr, grpc_addr, data_dir, storage, shared_fs, multi_main, sidecar, templates_dir, validator, names, key_id, master_key_file, admin_key_file, worker_id, client_ttl, rest_max_body_size, grpc_max_recv_msg_size, tls_cert, tls_key, header_bytes_max, connections_max, connections_per_address_max, header_deadline, idle_deadline, body_deadline, request_deadline, document_depth_max, batch_entities_max, cache_bytes, cache_size, cache_ttl, cache_max_stale, key_index_bytes, list_max_stale, auth_failure_burst, auth_failure_rate, trusted_proxies, cors_origin, metrics_addr, otlp_endpoint, log_format, dev, main_addr, join_token_file, worker_ttl, cluster_ca, cluster_cert, cluster_key, insecure_cluster";
     an_unknown_flag_is_named: |directory| serve(directory).arg("--rest-adr=127.0.0.1:0")
         => "error: unexpected argument '--rest-adr' found; tip: a similar argument exists: '--rest-addr'; see `deltadb serve --help`";
     an_unknown_field_of_a_plugin_is_named: |directory| configured(directory, "[storage]\nplugin = \"embedded\"\njournal = 1\n")
@@ -67,7 +67,10 @@ fn a_processing_worker_says_what_it_needs_under_either_name() {
     let directory = directory();
     let line =
         failure(&Start::bare(PROGRAM, &["worker", "-main-addr=127.0.0.1:50051", "-worker-id=proc-1"]), &directory);
-    assert_eq!(line, "error: a worker needs the join token of its main: give --join-token-file FILE, or --dev to both");
+    assert_eq!(
+        line,
+        "error: a worker needs the join token of its main, or a certificate: give --join-token-file FILE, or --cluster-cert and --cluster-key, or --dev to both"
+    );
     let link = directory.path().join("proc-worker");
     std::os::unix::fs::symlink(Start::bare(PROGRAM, &[]).program(), &link).unwrap();
     let as_worker = Start::bare(PROGRAM, &["-main-addr=127.0.0.1:50051", "-shared-fs=./shared/db"]).run_as(&link);

@@ -96,11 +96,14 @@ Examples:
 
 const MAIN_HELP: &str = "\
 A main and its workers open the same store, with the storage fs or another that several processes can open. Over a store
-that only one process can open, or without --join-token-file or --dev, a main does the work itself, as `deltadb serve`.
+that only one process can open, or without --join-token-file, --cluster-ca or --dev, a main does the work itself, as
+`deltadb serve`.
 
 Examples:
   deltadb main --dev --shared-fs ./shared/db
-  deltadb main --shared-fs ./shared/db --join-token-file ./join.token --config /etc/deltadb.toml";
+  deltadb main --shared-fs ./shared/db --join-token-file ./join.token --config /etc/deltadb.toml
+  deltadb main --shared-fs /mnt/db --grpc-addr 0.0.0.0:50051 --tls-cert certs/server.pem --tls-key certs/server.key \\
+    --cluster-ca certs/ca.pem";
 
 /// Arguments of `serve`.
 #[derive(Debug, Default, Args)]
@@ -169,10 +172,13 @@ pub(crate) struct ServeArgs {
     /// The file with what workers show to take part in a main's cluster, at least 16 bytes
     #[arg(long, value_name = "FILE")]
     join_token_file: Option<PathBuf>,
+    /// The authority whose certificates workers of a main show over TLS, PEM; its SAN is the worker's id
+    #[arg(long, value_name = "FILE")]
+    cluster_ca: Option<PathBuf>,
     /// How long a worker of a main goes on before it subscribes again [default: 1h]
     #[arg(long, value_name = "DURATION")]
     worker_ttl: Option<String>,
-    /// Let workers of other machines in without TLS: whoever can listen gets the keys
+    /// Let workers of other machines in without a certificate or TLS: whoever can listen may get the keys
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     insecure_cluster: Option<bool>,
     /// The largest body of a request, in bytes [default: 1048576]
@@ -277,6 +283,7 @@ impl ServeArgs {
             ("worker_id", self.worker_id.map(Value::from)),
             ("client_ttl", self.client_ttl.map(Value::from)),
             ("join_token_file", path(self.join_token_file)),
+            ("cluster_ca", path(self.cluster_ca)),
             ("worker_ttl", self.worker_ttl.map(Value::from)),
             ("insecure_cluster", self.insecure_cluster.map(Value::from)),
             ("rest_max_body_size", self.rest_max_body_size.map(Value::from)),

@@ -8,12 +8,13 @@ use serde_json::Value;
 
 pub(crate) const HELP: &str = "\
 A worker dials its main and opens no port but one for its health. It gets the store's keys from the main, once it has
-shown the join token.
+shown the join token, or a certificate.
 
 Examples:
   deltadb worker --dev --shared-fs ./shared/db --worker-id w1
   deltadb worker --main-addr 127.0.0.1:50051 --shared-fs ./shared/db --join-token-file ./join.token
-  deltadb worker --main-addr https://main.example:50051 --cluster-ca ca.pem --join-token-file ./join.token";
+  deltadb worker --main-addr https://main.example:50051 --shared-fs /mnt/db --worker-id w1 \\
+    --cluster-ca ca.pem --cluster-cert w1.pem --cluster-key w1.key";
 
 /// Arguments of `worker`.
 #[derive(Debug, Default, Args)]
@@ -36,7 +37,13 @@ pub(crate) struct WorkerArgs {
     /// The certificate authority that the main's certificate is of, PEM
     #[arg(long, value_name = "FILE")]
     cluster_ca: Option<PathBuf>,
-    /// Get the keys from another machine without TLS: whoever can listen has them
+    /// The worker's certificate and its chain, PEM, shown in the place of the join token; its SAN is the worker's id
+    #[arg(long, value_name = "FILE")]
+    cluster_cert: Option<PathBuf>,
+    /// The private key of --cluster-cert, PEM
+    #[arg(long, value_name = "FILE")]
+    cluster_key: Option<PathBuf>,
+    /// Get the keys from another machine without a certificate or TLS: whoever can listen may have them
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     insecure_cluster: Option<bool>,
     /// Where gRPC listens, for health only [default: 127.0.0.1:0]
@@ -84,6 +91,8 @@ impl WorkerArgs {
             ("worker_id", self.worker_id.map(Value::from)),
             ("join_token_file", path(self.join_token_file)),
             ("cluster_ca", path(self.cluster_ca)),
+            ("cluster_cert", path(self.cluster_cert)),
+            ("cluster_key", path(self.cluster_key)),
             ("insecure_cluster", self.insecure_cluster.map(Value::from)),
             ("grpc_addr", self.grpc_addr.map(Value::from)),
             ("shared_fs", path(self.shared_fs)),

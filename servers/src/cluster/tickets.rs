@@ -25,6 +25,8 @@ const PREFIX: &str = "dw_";
 pub(crate) struct Ticket {
     /// Whose it is.
     pub(crate) worker: WriterId,
+    /// Whether it was given to a certificate, and counts only where that is shown.
+    pub(crate) certified: bool,
     /// Whether it renews a stream that is open, instead of opening one.
     pub(crate) renews: bool,
     /// What the worker says about itself.
@@ -77,7 +79,7 @@ mod tests {
 
     fn ticket(now: Instant, lifetime: Duration) -> Ticket {
         let worker = WriterId::parse("w").unwrap();
-        Ticket { worker, renews: false, tags: HashMap::new(), expires: now + lifetime }
+        Ticket { worker, certified: false, renews: false, tags: HashMap::new(), expires: now + lifetime }
     }
 
     #[test]

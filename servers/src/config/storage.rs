@@ -31,7 +31,8 @@ pub(crate) enum Sidecar {
 impl Config {
     /// Lets a main's workers open the store too, where several processes can.
     pub(super) fn share_store(&mut self) {
-        if !self.multi_main && (self.join_token_file.is_some() || self.dev) {
+        let has_workers = self.join_token_file.is_some() || self.cluster_ca.is_some() || self.dev;
+        if !self.multi_main && has_workers {
             self.open_as("main");
         }
     }

@@ -22,6 +22,7 @@ use tracing::{Instrument, Span};
 
 use crate::app::App;
 use crate::cluster::MESSAGE_BYTES_MAX;
+use crate::cluster::main::Call;
 use crate::grpc::Skin;
 use crate::grpc::api::delta::v1::cluster_server::{ClusterServer, SERVICE_NAME as CLUSTER};
 use crate::grpc::api::delta::v1::databases_server::{DatabasesServer, SERVICE_NAME as DATABASES};
@@ -30,6 +31,7 @@ use crate::grpc::api::delta::v1::schemas_server::{SERVICE_NAME as SCHEMAS, Schem
 use crate::grpc::api::deltadb::main_worker_server::{MainWorkerServer, SERVICE_NAME as MAIN_WORKER};
 use crate::grpc::open::Open;
 use crate::grpc::status::{deadline_exceeded, status};
+use crate::listen::peer::PeerCertificate;
 use crate::trace;
 
 /// The services that need a credential.
@@ -163,7 +165,9 @@ impl Services {
         if let Some(cluster) = self.app.cluster.as_ref().filter(|_| subscribes || request.uri().path() == WORK) {
             let credential = bearer(request.headers())?;
             let from = self.app.client(peer, request.headers());
-            let admitted = self.app.judged(from, cluster.admit(subscribes, credential, peer))?;
+            let certificate = request.extensions().get::<PeerCertificate>();
+            let call = Call { subscribes, bearer: credential, certificate, peer: peer.map(|peer| peer.ip()) };
+            let admitted = self.app.judged(from, cluster.admit(&call))?;
             request.extensions_mut().insert(admitted);
             return Ok(());
         }

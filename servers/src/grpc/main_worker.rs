@@ -33,7 +33,9 @@ impl MainWorker for Skin {
 
 impl Skin {
     fn enrol(&self, request: Request<SubscribeRequest>) -> Result<SubscribeResponse> {
-        self.0.cluster.as_ref().ok_or_else(no_cluster)?.subscribe(request.get_ref())
+        let (_, mut extensions, asked) = request.into_parts();
+        let cluster = self.0.cluster.as_ref().ok_or_else(no_cluster)?;
+        cluster.subscribe(extensions.remove().ok_or_else(missing_credential)?, &asked)
     }
 
     async fn one_operation(&self, request: Request<ProcessRequest>) -> Result<ProcessResponse> {

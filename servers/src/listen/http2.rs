@@ -75,10 +75,14 @@ where
     ) -> impl Future<Output = ()> + Send + 'static {
         let (service, seen, deadline) = (self.service.clone(), activity.clone(), self.deadline);
         let info = TcpConnectInfo { local_addr: Some(ends.local), remote_addr: Some(ends.remote) };
+        let certificate = ends.certificate;
         let service = service_fn(move |request: Request<Incoming>| {
             let in_flight = InFlight::new(seen.clone());
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(info.clone());
+            if let Some(certificate) = &certificate {
+                request.extensions_mut().insert(certificate.clone());
+            }
             let mut service = service.clone();
             async move {
                 let answer = async {

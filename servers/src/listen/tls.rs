@@ -15,11 +15,13 @@ use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
+
+use crate::listen::peer::Authority;
 
 /// How often the files are looked at; a change is taken once it has been there for two looks.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -55,11 +57,19 @@ impl Tls {
         Ok(Arc::new(Self { files, provider, current, seen }))
     }
 
-    /// An acceptor of connections that speak this protocol (its name of RFC 7301).
-    pub(crate) fn acceptor(self: &Arc<Self>, protocol: &[u8]) -> Result<TlsAcceptor> {
+    /// An acceptor of connections that speak this protocol (its name of RFC 7301), whose other ends may show a certificate
+    /// of an authority.
+    pub(crate) fn acceptor(self: &Arc<Self>, protocol: &[u8], peers: Option<&Authority>) -> Result<TlsAcceptor> {
         let config =
             ServerConfig::builder_with_provider(self.provider.clone()).with_safe_default_protocol_versions()?;
-        let mut config = config.with_no_client_auth().with_cert_resolver(Arc::new(Resolver(self.clone())));
+        let verifier = peers.map_or_else(WebPkiClientVerifier::no_client_auth, Authority::verifier);
+        let config = config.with_client_cert_verifier(verifier);
+        let mut config = config.with_cert_resolver(Arc::new(Resolver(self.clone())));
+        if peers.is_some() {
+            // A session that is taken up again would bring its certificate along, whatever has become of that.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
         config.alpn_protocols = vec![protocol.to_vec()];
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
@@ -199,7 +209,7 @@ mod tests {
         config.alpn_protocols = offered.iter().map(|protocol| protocol.to_vec()).collect();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let acceptor = tls.acceptor(b"h2").unwrap();
+        let acceptor = tls.acceptor(b"h2", None).unwrap();
         let accepted = tokio::spawn(async move { acceptor.accept(listener.accept().await.unwrap().0).await });
         let stream = TcpStream::connect(address).await.unwrap();
         let connector = TlsConnector::from(Arc::new(config));

@@ -15,6 +15,7 @@ use crate::cluster::join::{self, JoinToken};
 use crate::cluster::main::{Cluster, Router, Terms};
 use crate::config::Config;
 use crate::listen;
+use crate::listen::peer::Authority;
 use crate::roles::Role;
 use crate::roles::store::Store;
 
@@ -42,23 +43,37 @@ pub(crate) fn of(
         return Ok(None);
     }
     let token = match &config.join_token_file {
-        Some(file) => join::read(file)?,
-        None if config.dev => join::leave_dev(started_as.port)?,
+        Some(file) => Some(join::read(file)?),
+        None if config.dev => Some(join::leave_dev(started_as.port)?),
+        None if config.cluster_ca.is_some() => None,
         // Nobody can take part, so there is nobody to leave the work to.
         None => return Ok(None),
     };
-    if admin.is(&token) {
+    if token.as_ref().is_some_and(|token| admin.is(token)) {
         bail!("the join token is the admin key, and whoever holds the one must not have the other; make another token");
     }
     let terms = Terms {
-        join: JoinToken::new(&token),
+        join: token.as_ref().map(JoinToken::new),
         keys: store.masters.clone(),
         store: store.keyring.store(),
         generation: store.generation,
         ttl: config.worker_ttl.0,
-        loopback_only: config.tls_cert.is_none() && !config.insecure_cluster,
+        insecure: config.insecure_cluster,
     };
     Ok(Some(Cluster::new(terms, clock.clone())))
+}
+
+/// Whose certificates count as a worker's, at a main that was given an authority.
+pub(crate) fn authority(config: &Config, role: Role) -> Result<Option<Authority>> {
+    match &config.cluster_ca {
+        Some(_) if role == Role::Main && config.tls_cert.is_none() => {
+            bail!(
+                "--cluster-ca is for certificates of workers, which are shown over TLS only; give --tls-cert and --tls-key"
+            )
+        }
+        Some(file) if role == Role::Main => Authority::load(file).map(Some),
+        _ => Ok(None),
+    }
 }
 
 /// Who does what clients ask for.

@@ -62,9 +62,10 @@ async fn serve(config: Config, secrets: Secrets, role: Role) -> Result<()> {
     // Whatever can be refused without a store is refused before there is one.
     let admin = keys::given_admin(&config, &secrets)?;
     let validator = validator(&config)?;
+    let workers = cluster::authority(&config, role)?;
     let front = Front::new(&config)?;
     let rest = front.bind(config.rest_addr, "--rest-addr").await?;
-    let grpc = front.bind(config.grpc_addr, "--grpc-addr").await?;
+    let grpc = front.bind(config.grpc_addr, "--grpc-addr").await?.asking(workers);
     let (url, grpc_url) = (rest.url(), grpc.url());
     let page = match config.metrics_addr {
         Some(address) => Some(front.bind(address, "--metrics-addr").await?),

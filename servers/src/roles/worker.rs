@@ -7,7 +7,7 @@ use tonic_health::ServingStatus;
 
 use crate::cli::print_line;
 use crate::cli::worker::WorkerArgs;
-use crate::cluster::worker::{self, Join, Link, Parts};
+use crate::cluster::worker::{self, Join, Link, Papers, Parts};
 use crate::config::Config;
 use crate::listen::{self, Front};
 use crate::otlp::Otlp;
@@ -34,18 +34,17 @@ pub(crate) fn run(args: WorkerArgs) -> Result<()> {
 async fn work(config: Config) -> Result<()> {
     let stop_signal = serve::stop_signal()?;
     let worker = config.writer();
+    let papers = Papers::new(&config)?;
     let join = match &config.join_token_file {
         Some(file) => Join::File(file.clone()),
         None if config.dev => Join::Dev,
-        None => bail!("a worker needs the join token of its main: give --join-token-file FILE, or --dev to both"),
+        None if papers.show_certificate() => Join::Nowhere,
+        None => bail!(
+            "a worker needs the join token of its main, or a certificate: give --join-token-file FILE, or --cluster-cert \
+             and --cluster-key, or --dev to both"
+        ),
     };
-    let ca = match &config.cluster_ca {
-        Some(file) => {
-            Some(std::fs::read(file).with_context(|| format!("cannot read --cluster-ca {}", file.display()))?)
-        }
-        None => None,
-    };
-    let link = Link::new(&config.main_addr, ca, config.insecure_cluster, join, worker.clone())?;
+    let link = Link::new(&config.main_addr, papers, config.insecure_cluster, join, worker.clone())?;
     let validator = serve::validator(&config)?;
     let (storage, place) = store::open_place(&config).await?;
     if !storage.capabilities().shared {

@@ -6,7 +6,7 @@ mod router;
 mod session;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,7 @@ use crate::grpc::api::delta::v1::answer::Outcome;
 use crate::grpc::api::delta::v1::from_worker::Frame;
 use crate::grpc::api::delta::v1::{FromWorker, ToWorker};
 use crate::grpc::api::deltadb::{SubscribeRequest, SubscribeResponse, WrappedKey};
+use crate::listen::peer::{PeerCertificate, other_name};
 
 pub(crate) use roster::{Listed, Roster, Status as WorkerStatus};
 pub(crate) use router::Router;
@@ -41,23 +42,33 @@ const TAG_BYTES_MAX: usize = 128;
 
 /// What a main may give away, and to whom.
 pub(crate) struct Terms {
-    /// What a worker shows to take part.
-    pub(crate) join: JoinToken,
+    /// What a worker without a certificate shows to take part; none where only certificates count.
+    pub(crate) join: Option<JoinToken>,
     /// The keys of the store, under the ids that the store knows them by, the active one first.
     pub(crate) keys: Vec<MasterKey>,
     pub(crate) store: StoreId,
     pub(crate) generation: u64,
     /// How long a worker goes on before it subscribes again.
     pub(crate) ttl: Duration,
-    /// Whether only workers of this machine are let in: the link is plaintext.
-    pub(crate) loopback_only: bool,
+    /// Whether workers of other machines may come without a certificate, over whatever they like.
+    pub(crate) insecure: bool,
+}
+
+/// A call of a worker's, and what it shows.
+pub(crate) struct Call<'a> {
+    /// Whether it subscribes, or begins.
+    pub(crate) subscribes: bool,
+    pub(crate) bearer: Option<&'a str>,
+    pub(crate) certificate: Option<&'a PeerCertificate>,
+    /// Where it comes from.
+    pub(crate) peer: Option<IpAddr>,
 }
 
 /// A call for which a cluster's credential was shown.
 #[derive(Clone)]
 pub(crate) enum Admitted {
-    /// The join token.
-    Join,
+    /// The join token or a certificate; one that was shown must be of the worker that subscribes.
+    Subscriber(Option<PeerCertificate>),
     /// A worker's token, which is used up now.
     Token(Ticket, TokenDigest),
 }
@@ -112,26 +123,55 @@ impl Cluster {
         self.roster.list().into_iter().fold(CacheStats::default(), add)
     }
 
-    /// Looks at the credential of a worker's call before its message is read: the join token to subscribe, a worker's token
-    /// to begin. Anything else, the admin key included, is `Unauthorized`.
-    pub(crate) fn admit(&self, subscribes: bool, bearer: Option<&str>, peer: Option<SocketAddr>) -> Result<Admitted> {
-        if self.terms.loopback_only && !peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback()) {
-            let message = "a worker on another machine needs TLS: start the main with --tls-cert and --tls-key, or insist \
-                           with --insecure-cluster";
+    /// Looks at the credential of a worker's call before its message is read: a certificate or the join token to subscribe, a
+    /// worker's token to begin. Anything else, the admin key included, is `Unauthorized`.
+    pub(crate) fn admit(&self, call: &Call<'_>) -> Result<Admitted> {
+        if let Some(certificate) = call.certificate {
+            certificate.check()?;
+        } else if !self.terms.insecure && !call.peer.is_some_and(|peer| peer.to_canonical().is_loopback()) {
+            let message = "a worker on another machine needs mutual TLS: start the main with --tls-cert, --tls-key and \
+                           --cluster-ca, and the worker with --cluster-cert and --cluster-key; or insist with \
+                           --insecure-cluster";
             return Err(Error::new(ErrorKind::Forbidden, message).with_code("insecure_cluster"));
         }
-        match bearer {
-            Some(token) if subscribes && self.terms.join.is(token) => Ok(Admitted::Join),
-            Some(token) if !subscribes => {
-                Ok(Admitted::Token(self.tickets.redeem(token, Instant::now())?, digest(token)))
+        match call.bearer {
+            Some(token) if !call.subscribes => self.redeem(token, call.certificate),
+            _ if call.subscribes && call.certificate.is_some() => Ok(Admitted::Subscriber(call.certificate.cloned())),
+            Some(token) if self.terms.join.as_ref().is_some_and(|join| join.is(token)) => {
+                Ok(Admitted::Subscriber(None))
             }
-            _ => Err(unauthorized("this is for workers: it needs the cluster's join token, which no client has")),
+            _ => Err(unauthorized(
+                "this is for workers: it needs a certificate of the cluster's or its join token, which no client has",
+            )),
+        }
+    }
+
+    /// Uses up the token of a worker; one that was given to a certificate needs that, too.
+    fn redeem(&self, token: &str, certificate: Option<&PeerCertificate>) -> Result<Admitted> {
+        let ticket = self.tickets.redeem(token, Instant::now())?;
+        match certificate {
+            Some(certificate) if !certificate.is_for(ticket.worker.as_str()) => {
+                Err(other_name(certificate, ticket.worker.as_str()))
+            }
+            None if ticket.certified => {
+                Err(unauthorized("this token was given to a worker with a certificate, and counts only beside that"))
+            }
+            _ => Ok(Admitted::Token(ticket, digest(token))),
         }
     }
 
     /// Gives a worker the store's keys, wrapped for it alone, and a token to begin with.
-    pub(crate) fn subscribe(&self, asked: &SubscribeRequest) -> Result<SubscribeResponse> {
+    pub(crate) fn subscribe(&self, admitted: Admitted, asked: &SubscribeRequest) -> Result<SubscribeResponse> {
         let worker = WriterId::parse(&asked.worker_id)?;
+        let Admitted::Subscriber(certificate) = admitted else {
+            return Err(unauthorized("this needs a certificate or the join token, and not a worker's token"));
+        };
+        match &certificate {
+            Some(certificate) if !certificate.is_for(worker.as_str()) => {
+                return Err(other_name(certificate, worker.as_str()));
+            }
+            _ => {}
+        }
         check_tags(&asked.tags)?;
         let renews = match self.roster.find(&worker) {
             None => false,
@@ -145,9 +185,10 @@ impl Cluster {
         let keyring = self.terms.keys.iter().map(wrap).collect::<Result<Vec<_>>>()?;
         let active = keyring.first().ok_or_else(|| Error::internal("a main without a key"))?.clone();
         let (now, ttl) = (Instant::now(), self.terms.ttl);
-        let ticket = Ticket { worker: worker.clone(), renews, tags: asked.tags.clone(), expires: now + ttl };
+        let certified = certificate.is_some();
+        let ticket = Ticket { worker: worker.clone(), certified, renews, tags: asked.tags.clone(), expires: now + ttl };
         let token = self.tickets.issue(ticket, now)?;
-        tracing::info!(%worker, renews, "a worker has subscribed");
+        tracing::info!(%worker, renews, certified, "a worker has subscribed");
         Ok(SubscribeResponse {
             token: token.expose().to_owned(),
             wrapped_key: active.wrapped_key,

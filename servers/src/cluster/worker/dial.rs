@@ -15,12 +15,13 @@ use delta_core::storage::Storage;
 use delta_core::superblock::{self, Superblock};
 use delta_core::{Error, ErrorKind};
 use tokio::task::JoinHandle;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use url::{Host, Url};
 
 use crate::cluster::join;
 use crate::cluster::worker::Trouble;
+use crate::cluster::worker::papers::{Papers, refusal};
 use crate::cluster::wrap::WorkerKey;
 use crate::grpc::api::deltadb::main_worker_client::MainWorkerClient;
 use crate::grpc::api::deltadb::{SubscribeRequest, SubscribeResponse};
@@ -40,13 +41,15 @@ pub(crate) enum Join {
     File(PathBuf),
     /// Where a development main leaves it.
     Dev,
+    /// Nowhere: the worker shows a certificate instead.
+    Nowhere,
 }
 
 /// The way to a main, and who takes it.
 #[derive(Debug, Clone)]
 pub(crate) struct Link {
     main: Url,
-    ca: Option<Vec<u8>>,
+    papers: Papers,
     join: Join,
     worker: WriterId,
     tags: HashMap<String, String>,
@@ -63,8 +66,9 @@ pub(crate) struct Enrolled {
 }
 
 impl Link {
-    /// The way to `main`: `host:port` without TLS, on this machine unless `insecure`, or `https://host:port`.
-    pub(crate) fn new(main: &str, ca: Option<Vec<u8>>, insecure: bool, join: Join, worker: WriterId) -> Result<Self> {
+    /// The way to `main`: `host:port` without TLS, or `https://host:port`. To another machine it is TLS with a certificate at
+    /// both ends, unless `insecure`.
+    pub(crate) fn new(main: &str, papers: Papers, insecure: bool, join: Join, worker: WriterId) -> Result<Self> {
         let text = if main.contains("://") { main.to_owned() } else { format!("http://{main}") };
         let wrong =
             || format!("--main-addr {main} is no address; write one like 127.0.0.1:50051 or https://main:50051");
@@ -74,15 +78,26 @@ impl Link {
             Host::Ipv4(address) => IpAddr::from(address).is_loopback(),
             Host::Ipv6(address) => IpAddr::from(address).to_canonical().is_loopback(),
         };
-        if url.scheme() == "http" && !is_here && !insecure {
+        let is_tls = url.scheme() == "https";
+        let is_mutual = is_tls && papers.show_certificate();
+        if !is_mutual && !is_here && !insecure {
             bail!(
-                "the main at {main} is on another machine, and keys must not go there without TLS; write \
-                 https:// and --cluster-ca, or insist with --insecure-cluster"
+                "the main at {main} is on another machine, and keys go there over mutual TLS only; write https:// and \
+                 give --cluster-ca, --cluster-cert and --cluster-key, or insist with --insecure-cluster"
+            );
+        }
+        if is_tls && !papers.trust_somebody() {
+            bail!("give --cluster-ca FILE, the authority of the certificate of the main at {main}");
+        }
+        if !is_tls && matches!(join, Join::Nowhere) {
+            bail!(
+                "--cluster-cert is shown over TLS only; write --main-addr https://{}",
+                main.trim_start_matches("http://")
             );
         }
         let tags = [("role", "worker"), ("version", env!("CARGO_PKG_VERSION"))];
         let tags = tags.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        Ok(Self { main: url, ca, join, worker, tags })
+        Ok(Self { main: url, papers, join, worker, tags })
     }
 
     /// Where the main is, for people.
@@ -101,13 +116,14 @@ impl Link {
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
         if self.main.scheme() == "https" {
-            let mut tls = ClientTlsConfig::new();
-            if let Some(ca) = &self.ca {
-                tls = tls.ca_certificate(Certificate::from_pem(ca));
-            }
+            let tls = self.papers.tls();
+            let tls = tls.map_err(|error| Trouble::Lasting(Error::invalid("cluster_link", format!("{error:#}"))))?;
             endpoint = endpoint.tls_config(tls).map_err(unusable)?;
         }
         endpoint.connect().await.map_err(|error| {
+            if let Some(why) = refusal(&error) {
+                return self.not_trusted(&why);
+            }
             let message = format!("there is no main at {}; start it, or check --main-addr", self.main());
             Trouble::Passing(Error::unavailable(message).with_source(error))
         })
@@ -121,15 +137,7 @@ impl Link {
         key: &mut NextKey,
         current: Option<&SecretText>,
     ) -> Result<Enrolled, Trouble> {
-        let join = match &self.join {
-            Join::File(file) => join::read(file),
-            Join::Dev => join::dev_file(self.main.port().unwrap_or_default()).and_then(|file| join::read(&file)),
-        };
-        let join = join.map_err(|error| {
-            // A development main makes its token when it starts.
-            let error = Error::unavailable(format!("{error:#}"));
-            if matches!(self.join, Join::Dev) { Trouble::Passing(error) } else { Trouble::Lasting(error) }
-        })?;
+        let join = self.join_token()?;
         let key = key.take().await.map_err(Trouble::Passing)?;
         let asked = SubscribeRequest {
             worker_id: self.worker.to_string(),
@@ -137,7 +145,10 @@ impl Link {
             tags: self.tags.clone(),
             token: current.map(|token| token.expose().to_owned()).unwrap_or_default(),
         };
-        let mut request = bearer(asked, &join)?;
+        let mut request = match &join {
+            Some(join) => bearer(asked, join)?,
+            None => Request::new(asked),
+        };
         request.set_timeout(SUBSCRIBE_DEADLINE);
         let given = MainWorkerClient::new(channel.clone()).subscribe(request).await;
         let given = given.map_err(|status| self.refused(&status))?.into_inner();
@@ -147,6 +158,19 @@ impl Link {
             token: SecretText::new(given.token),
             lifetime: Duration::from_millis(given.lifetime_ms),
             superblock,
+        })
+    }
+
+    fn join_token(&self) -> Result<Option<SecretText>, Trouble> {
+        let join = match &self.join {
+            Join::File(file) => join::read(file),
+            Join::Dev => join::dev_file(self.main.port().unwrap_or_default()).and_then(|file| join::read(&file)),
+            Join::Nowhere => return Ok(None),
+        };
+        join.map(Some).map_err(|error| {
+            // A development main makes its token when it starts.
+            let error = Error::unavailable(format!("{error:#}"));
+            if matches!(self.join, Join::Dev) { Trouble::Passing(error) } else { Trouble::Lasting(error) }
         })
     }
 
@@ -183,11 +207,19 @@ impl Link {
         Ok(superblock)
     }
 
+    fn not_trusted(&self, why: &str) -> Trouble {
+        let message = format!("no link to the main at {}: {why}", self.main());
+        Trouble::Lasting(Error::invalid("cluster_link", message))
+    }
+
     fn refused(&self, status: &Status) -> Trouble {
+        if let Some(why) = refusal(status) {
+            return self.not_trusted(&why);
+        }
         let message = format!("the main at {} refused this worker: {}", self.main(), status.message());
         match status.code() {
             Code::Unauthenticated => {
-                let message = format!("{message}; give both the same --join-token-file");
+                let message = format!("{message}; give both the same --join-token-file, or the worker a certificate");
                 Trouble::Lasting(Error::new(ErrorKind::Unauthorized, message))
             }
             Code::PermissionDenied => Trouble::Lasting(Error::new(ErrorKind::Forbidden, message)),
@@ -235,18 +267,21 @@ mod tests {
     use super::*;
 
     fn link(main: &str, insecure: bool) -> Result<Link> {
-        Link::new(main, None, insecure, Join::Dev, WriterId::parse("w").unwrap())
+        Link::new(main, Papers::default(), insecure, Join::Dev, WriterId::parse("w").unwrap())
     }
 
     #[test]
     fn keys_leave_the_machine_only_over_tls_or_when_somebody_insists() {
-        for here in ["127.0.0.1:1", "localhost:1", "[::1]:1", "http://127.9.9.9:1", "https://main.example:1"] {
+        for here in ["127.0.0.1:1", "localhost:1", "[::1]:1", "http://127.9.9.9:1"] {
             assert!(link(here, false).is_ok(), "{here}");
         }
-        for there in ["10.0.0.1:1", "main.example:1", "http://[2001:db8::1]:1", "localhost.example:1"] {
+        for there in
+            ["10.0.0.1:1", "main.example:1", "http://[2001:db8::1]:1", "localhost.example:1", "https://main.example:1"]
+        {
             assert!(link(there, false).unwrap_err().to_string().contains("--insecure-cluster"), "{there}");
-            assert!(link(there, true).is_ok(), "{there}");
         }
+        assert!(link("10.0.0.1:1", true).is_ok());
+        assert!(link("https://127.0.0.1:1", false).unwrap_err().to_string().contains("--cluster-ca"));
         for wrong in ["", "ftp://a:1", "http://", ":1"] {
             assert!(link(wrong, true).is_err(), "{wrong}");
         }

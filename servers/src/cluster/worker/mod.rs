@@ -4,6 +4,7 @@
 //! would not mend ends it, and only before it has served: a wrong credential, another store, an unsafe link.
 
 mod dial;
+mod papers;
 mod stream;
 mod work;
 
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::print_line;
 use dial::NextKey;
 pub(crate) use dial::{Join, Link};
+pub(crate) use papers::Papers;
 
 /// How long a worker waits at first before it looks for its main again, and how long at most.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
@@ -111,6 +113,8 @@ async fn once(
     }
     let Some(held) = holding else { return Ok(()) };
     let renew = async |token: &SecretText| {
+        // Over a connection of its own, which shows the certificate that is current.
+        let channel = link.connect().await?;
         let again = link.subscribe(&channel, &*parts.storage, &mut NextKey::default(), Some(token)).await?;
         let same = again.superblock.keyring.store() == store && again.superblock.generation == generation;
         if same {
