@@ -5,7 +5,9 @@ mod contract;
 mod documents;
 mod drills;
 mod enrolment;
+mod hardships;
 mod link;
+mod mains;
 mod queues;
 mod suite;
 

@@ -105,6 +105,11 @@ impl Worker {
         Ok(Self { child, output, secrets: start.secrets(), main })
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it printed so far.
     pub fn output(&self) -> String {
         self.output.so_far()

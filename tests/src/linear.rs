@@ -76,6 +76,8 @@ pub struct Report {
     pub unknown: u64,
     /// Requests that failed for certain.
     pub failed: u64,
+    /// The longest that a client waited for an answer, known or not.
+    pub longest: Duration,
     /// What befell the processes.
     pub befell: Befell,
     /// How long the check took.
@@ -91,9 +93,10 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { time, answered, unknown, failed, befell, checked } = self;
+        let Self { time, answered, unknown, failed, longest, befell, checked } = self;
         let rate = self.rate();
-        write!(f, "{answered} answers in {time:.1?} ({rate} a second), {unknown} unknown, {failed} failed; ")?;
+        write!(f, "{answered} answers in {time:.1?} ({rate} a second), {unknown} unknown, {failed} failed, ")?;
+        write!(f, "none later than {longest:.1?}; ")?;
         let Befell { killed, paused, cut_off, mains_killed } = befell;
         write!(f, "workers killed {killed}, paused {paused}, cut off {cut_off}, mains killed {mains_killed}; ")?;
         write!(f, "checked in {checked:.1?}")
@@ -148,6 +151,8 @@ pub fn run(plan: &Plan) -> Result<Report, Failure> {
     }
     let unknown = |part: &Vec<Operation>| part.iter().filter(|one| one.answer == Answer::Unknown).count() as u64;
     report.unknown = histories.values().map(unknown).sum();
+    let took = histories.values().flatten().map(|one| one.answered.saturating_sub(one.called));
+    report.longest = took.max().unwrap_or_default();
     let began = Instant::now();
     let wrong = |(key, history): (&usize, &Vec<Operation>)| Some(format!("key-{key}: {}", check(history).err()?));
     let wrong: Vec<String> = histories.iter().filter_map(wrong).collect();

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 /// How often both sides say that they live.
 const BEAT_INTERVAL: Duration = Duration::from_millis(500);
-/// After how long without a word the other side counts as gone.
-const SILENCE_MAX: Duration = Duration::from_secs(2);
+/// After how long without a word the other side counts as gone: so long that within two seconds everybody knows.
+const SILENCE_MAX: Duration = Duration::from_millis(1_900);
 /// The largest message on a stream: the documents of a batch, their keys and versions.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 32 << 20;
 /// The code of an answer that says that the worker has not begun, so that another may.

@@ -235,6 +235,8 @@ fn check_tags(tags: &HashMap<String, String>) -> Result<()> {
 async fn follow(cluster: Arc<Cluster>, session: Arc<Session>, mut said: Streaming<FromWorker>) {
     let mut beat = tokio::time::interval(BEAT_INTERVAL);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let silence = tokio::time::sleep(SILENCE_MAX);
+    tokio::pin!(silence);
     let why = loop {
         if session.expires() <= Instant::now() {
             break "it has not subscribed again in time";
@@ -254,12 +256,12 @@ async fn follow(cluster: Arc<Cluster>, session: Arc<Session>, mut said: Streamin
                 Ok(None) => break "it has ended its stream",
                 Err(_) => break "its stream broke",
             },
-            _ = beat.tick() => {
-                session.say_beat();
-                if session.silent_for() > SILENCE_MAX {
-                    break "it is silent";
-                }
-            }
+            () = &mut silence => match SILENCE_MAX.checked_sub(session.silent_for()) {
+                None | Some(Duration::ZERO) => break "it is silent",
+                // It has been heard since.
+                Some(left) => silence.as_mut().reset(tokio::time::Instant::now() + left),
+            },
+            _ = beat.tick() => session.say_beat(),
         }
     };
     let in_order = session.state() == State::Draining;
