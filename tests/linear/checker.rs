@@ -87,6 +87,8 @@ fn a_refusal_must_have_had_its_reason() {
     rejected(&[put((0, 1), 1, ALWAYS, 1), refused((2, 3), change(2, When::Is(tag(1, 1))))]);
     accepted(&[put((0, 1), 1, ALWAYS, 1), refused((2, 3), change(2, When::Absent))]);
     rejected(&[refused((0, 1), change(2, When::Absent))]);
+    accepted(&[refused((0, 1), change(2, When::Present)), put((2, 3), 1, ALWAYS, 1)]);
+    rejected(&[put((0, 1), 1, ALWAYS, 1), refused((2, 3), change(2, When::Present))]);
     rejected(&[refused((0, 1), change(2, ALWAYS))]);
     let replaced = [put((0, 1), 1, ALWAYS, 1), put((2, 9), 2, ALWAYS, 2)];
     accepted(&[&replaced[..], &[refused((3, 4), change(3, When::Is(tag(1, 1))))]].concat());
@@ -116,6 +118,9 @@ fn what_is_unknown_may_happen_late_or_never_but_once() {
     accepted(&[first, of_version, sees(4, 1, 1), get((6, 7), None)]);
     rejected(&[first, of_version, put((4, 5), 2, ALWAYS, 2), get((6, 7), None)]);
     let creation = unknown(2, Call::Put { value: 9, when: When::Absent });
+    let of_something = unknown(2, Call::Put { value: 9, when: When::Present });
+    accepted(&[first, of_something, put((4, 5), 3, ALWAYS, 3)]);
+    rejected(&[first, of_something, delete((4, 5), true), put((6, 7), 3, ALWAYS, 2)]);
     accepted(&[first, creation, delete((4, 5), true), delete((6, 7), true), get((8, 9), None)]);
     rejected(&[first, delete((4, 5), true), delete((6, 7), true)]);
 }
@@ -159,6 +164,7 @@ fn holds(when: When, state: Plain) -> bool {
     match when {
         When::Always => true,
         When::Absent => state.is_none(),
+        When::Present => state.is_some(),
         When::Is(of) => state == Some((of.version, of.write)),
     }
 }
@@ -206,9 +212,10 @@ fn happened(made: &[Made]) -> Vec<Operation> {
     let (mut state, mut tags, mut history) = (None, vec![tag(1, 1_000)], vec![None; made.len()]);
     for at in order {
         let (verb, condition, called, took, _, is_unknown) = made[at];
-        let when = match condition % 4 {
+        let when = match condition % 5 {
             0 => When::Absent,
-            1 => When::Is(tags[usize::from(condition / 4) % tags.len()]),
+            1 => When::Is(tags[usize::from(condition / 5) % tags.len()]),
+            2 => When::Present,
             _ => ALWAYS,
         };
         let call = match (verb % 4, when) {
@@ -232,7 +239,7 @@ fn happened(made: &[Made]) -> Vec<Operation> {
 
 #[test]
 fn it_agrees_with_one_that_tries_every_order() {
-    let made = (0..4_u8, 0..32_u8, 0..20_u64, 0..12_u64, 0..64_u64, prop::bool::weighted(0.25));
+    let made = (0..4_u8, 0..40_u8, 0..20_u64, 0..12_u64, 0..64_u64, prop::bool::weighted(0.25));
     let changed = prop::option::of((0..8_usize, 0..8_usize));
     let strategy = (prop::collection::vec(made, 1..8), changed);
     let config = Config { failure_persistence: None, ..Config::with_cases(4_000) };

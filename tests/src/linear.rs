@@ -10,6 +10,7 @@ mod cluster;
 mod facts;
 mod history;
 mod proxy;
+mod requests;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -132,8 +132,9 @@ fn guesses(facts: &Facts, done: &Done, used: Used, stack: &mut Vec<(Done, Used)>
         let state = match kind {
             Kind::Put => unseen,
             Kind::Create if done.state == State::Absent => unseen,
+            Kind::Change if done.state != State::Absent => unseen,
             Kind::Delete if done.state != State::Absent => State::Absent,
-            Kind::Create | Kind::Delete => continue,
+            Kind::Create | Kind::Change | Kind::Delete => continue,
         };
         if next.is_some_and(|called| was_called(*called)) {
             let mut more = used;

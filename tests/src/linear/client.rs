@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::history::{Answer, Call, Operation, Tag, When};
 use super::proxy::Door;
-use serde_json::Value;
-
-use crate::http::{Client, Request, Response};
+use super::requests::{Ask, Told};
+use crate::http::Client;
 use crate::random::Random;
 use crate::start::ADMIN_KEY;
 
@@ -63,9 +62,8 @@ impl<'a> Caller<'a> {
     /// Asks until it is told to stop; an error is an answer that no client can make sense of.
     pub(super) fn run(mut self) -> Result<Log, String> {
         while !self.table.stop.load(Ordering::Relaxed) {
-            let key = self.random.index(self.table.keys);
-            let call = self.choose(key);
-            self.ask(key, call)?;
+            let ask = self.choose();
+            self.ask(&ask)?;
         }
         Ok(self.log)
     }
@@ -74,7 +72,7 @@ impl<'a> Caller<'a> {
     pub(super) fn read_all(mut self, patience: Duration) -> Result<Log, String> {
         let until = Instant::now() + patience;
         for key in 0..self.table.keys {
-            while !self.ask(key, Call::Get)? {
+            while !self.ask(&Ask::One(key, Call::Get))? {
                 if Instant::now() > until {
                     return Err(format!("key-{key} could not be read for {patience:?} after all had been mended"));
                 }
@@ -83,24 +81,40 @@ impl<'a> Caller<'a> {
         Ok(self.log)
     }
 
-    fn choose(&mut self, key: usize) -> Call {
+    fn value(&self) -> u64 {
+        self.table.value.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn choose(&mut self) -> Ask {
+        let key = self.random.index(self.table.keys);
         let kind = self.random.below(100);
-        if kind < 45 {
-            return Call::Get;
+        match kind {
+            ..40 => return Ask::One(key, Call::Get),
+            40..44 => return Ask::GetMany(self.some_keys()),
+            44..47 => return Ask::PutMany(self.some_keys().into_iter().map(|key| (key, self.value())).collect()),
+            _ => {}
         }
+        let is_put = kind < 85;
         let when = match (self.random.below(10), self.tags.get(&key)) {
             (0..5, Some(tag)) => When::Is(*tag),
-            (5..7, _) if kind < 80 => When::Absent,
+            (5..7, _) if is_put => When::Absent,
+            (7, _) => When::Present,
             _ => When::Always,
         };
-        match kind {
-            ..85 => Call::Put { value: self.table.value.fetch_add(1, Ordering::Relaxed) + 1, when },
-            _ => Call::Delete { when },
-        }
+        let call = if is_put { Call::Put { value: self.value(), when } } else { Call::Delete { when } };
+        Ask::One(key, call)
+    }
+
+    /// About half of all keys, and one at least.
+    fn some_keys(&mut self) -> Vec<usize> {
+        let mut keys: Vec<_> = (0..self.table.keys).collect();
+        let certain = self.random.index(self.table.keys);
+        keys.retain(|key| *key == certain || self.random.below(2) == 0);
+        keys
     }
 
     /// Asks once; says whether there was an answer that says what happened.
-    fn ask(&mut self, key: usize, call: Call) -> Result<bool, String> {
+    fn ask(&mut self, ask: &Ask) -> Result<bool, String> {
         let Some(address) = self.door.address() else {
             thread::sleep(PAUSE);
             return Ok(false);
@@ -108,65 +122,36 @@ impl<'a> Caller<'a> {
         let client = self.client.take().filter(|client| client.address() == address);
         let mut client = client.unwrap_or_else(|| Client::new(address).bearer(ADMIN_KEY));
         let called = self.table.began.elapsed();
-        let answer = client.try_send(&request(key, call));
+        let answer = client.try_send(&ask.request());
         let answered = self.table.began.elapsed();
         self.client = Some(client);
+        let calls = ask.calls();
         let told = match answer {
-            Ok(answer) => told(call, &answer).ok_or_else(|| format!("{call:?} was answered {answer:?}"))?,
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Told::Failed,
-            Err(_) => Told::What(Answer::Unknown),
+            Ok(answer) => ask.told(&answer).ok_or_else(|| format!("{ask:?} was answered {answer:?}"))?,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => vec![Told::Failed; calls.len()],
+            Err(_) => vec![Told::What(Answer::Unknown); calls.len()],
         };
-        let Told::What(answer) = told else {
-            self.log.failed += 1;
-            thread::sleep(PAUSE);
-            return Ok(false);
-        };
-        if let Answer::Found(_, tag) | Answer::Kept { tag, .. } = answer {
-            self.tags.insert(key, tag);
+        if told.len() != calls.len() {
+            return Err(format!("{ask:?} was answered for {} entities", told.len()));
         }
-        let operation = Operation { client: self.number, called, answered, call, answer };
-        self.log.histories.entry(key).or_default().push(operation);
-        let is_known = answer != Answer::Unknown;
+        let mut is_known = true;
+        for ((key, call), told) in calls.into_iter().zip(told) {
+            let Told::What(answer) = told else {
+                self.log.failed += 1;
+                is_known = false;
+                continue;
+            };
+            is_known &= answer != Answer::Unknown;
+            if let Answer::Found(_, tag) | Answer::Kept { tag, .. } = answer {
+                self.tags.insert(key, tag);
+            }
+            let operation = Operation { client: self.number, called, answered, call, answer };
+            self.log.histories.entry(key).or_default().push(operation);
+        }
         self.table.answered.fetch_add(u64::from(is_known), Ordering::Relaxed);
+        if !is_known {
+            thread::sleep(PAUSE);
+        }
         Ok(is_known)
     }
-}
-
-/// What an answer says.
-enum Told {
-    /// This.
-    What(Answer),
-    /// Nothing was done, and nothing will be.
-    Failed,
-}
-
-fn request(key: usize, call: Call) -> Request {
-    let target = format!("/entity/linear/key-{key}");
-    let on = |request: Request, when: When| match when {
-        When::Always => request,
-        When::Absent => request.header("If-None-Match", "*"),
-        When::Is(tag) => request.header("If-Match", &tag.to_string()),
-    };
-    match call {
-        Call::Get => Request::new("GET", &target),
-        Call::Put { value, when } => on(Request::new("PUT", &target), when).body(value.to_string()),
-        Call::Delete { when } => on(Request::new("DELETE", &target), when),
-    }
-}
-
-/// Reads an answer; `None` for one that has no place here.
-fn told(call: Call, answer: &Response) -> Option<Told> {
-    let tag = || Tag::parse(answer.header("etag")?);
-    let text = |member: &str| answer.json().get(member).and_then(Value::as_str).map(str::to_owned);
-    let what = match (call, answer.status) {
-        (Call::Get, 200) => Answer::Found(answer.text().parse().ok()?, tag()?),
-        (Call::Get, 404) if text("error")? == "not_found" => Answer::Missing,
-        (Call::Put { .. }, 200 | 201) => Answer::Kept { tag: tag()?, created: answer.status == 201 },
-        (Call::Delete { .. }, 200) => Answer::Removed { existed: answer.json().get("existed")?.as_bool()? },
-        (Call::Put { .. } | Call::Delete { .. }, 412) => Answer::Refused,
-        (_, 503) if text("error")? == "outcome_unknown" => Answer::Unknown,
-        (_, 409 | 503 | 507) => return Some(Told::Failed),
-        _ => return None,
-    };
-    Some(Told::What(what))
 }

@@ -77,11 +77,12 @@ pub(super) struct Seen {
 pub(super) enum Kind {
     Put,
     Create,
+    Change,
     Delete,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 3] = [Self::Put, Self::Create, Self::Delete];
+    pub(super) const ALL: [Self; 4] = [Self::Put, Self::Create, Self::Change, Self::Delete];
 }
 
 /// What a history says.
@@ -102,6 +103,7 @@ pub(super) fn holds(when: When, state: State) -> bool {
     match when {
         When::Always => true,
         When::Absent => state == State::Absent,
+        When::Present => state != State::Absent,
         When::Is(tag) => state == State::Is(tag),
     }
 }
@@ -153,13 +155,14 @@ impl Facts {
 
     fn doubt(&mut self, operation: &Operation, kind: Kind, when: When) {
         self.doubtful.push(*operation);
-        let kind = match when {
-            When::Is(tag) => {
+        let kind = match (when, kind) {
+            (When::Is(tag), _) => {
                 let of = self.of_version.entry(tag).or_default();
                 return of.push((operation.called, kind == Kind::Delete));
             }
-            When::Absent => Kind::Create,
-            When::Always => kind,
+            (When::Absent, _) => Kind::Create,
+            (When::Present, Kind::Put) => Kind::Change,
+            (When::Present | When::Always, kind) => kind,
         };
         let queue = self.unknown.iter_mut().zip(Kind::ALL).find(|(_, of)| *of == kind);
         queue.into_iter().for_each(|(queue, _)| queue.push(operation.called));

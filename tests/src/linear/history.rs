@@ -33,6 +33,8 @@ pub enum When {
     Always,
     /// `If-None-Match: *`.
     Absent,
+    /// `If-Match: *`, or a change of what is there.
+    Present,
     /// `If-Match`.
     Is(Tag),
 }
@@ -94,6 +96,7 @@ impl fmt::Display for Operation {
         let when = |when: &When| match when {
             When::Always => String::new(),
             When::Absent => " if absent".into(),
+            When::Present => " if present".into(),
             When::Is(tag) => format!(" if {tag}"),
         };
         match &self.call {
