@@ -7,13 +7,14 @@ use std::fs;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use delta_tests::cluster::{JOIN_TOKEN, Place, Worker};
 use delta_tests::http::{Client, Request};
 use delta_tests::leaks;
 use delta_tests::server::{Ended, Server};
 use delta_tests::start::{ADMIN_KEY, MASTER_KEY, Start};
 use serde_json::json;
 
-use crate::support::{dev, directory, serve};
+use crate::support::{PROGRAM, dev, directory, serve};
 
 const DOCUMENT: &str = "marker-of-a-document";
 const WRONG_KEY: &str = "marker-of-a-wrong-credential";
@@ -101,6 +102,28 @@ fn everything_is_logged_but_secrets_and_documents() {
             assert!(!metrics.contains(secret) && (secret == OTHER_KEY || !line.contains(secret)), "{secret}");
         }
         assert!(line.contains("--metrics-addr") && metrics.contains("deltadb_build_info"), "{line} {metrics}");
+    }
+}
+
+#[test]
+fn a_main_and_its_worker_print_no_secret_and_show_none() {
+    let directory = directory();
+    let place = Place::new(PROGRAM, directory.path());
+    let main = place.main().args(&["--log-format=json", "--metrics-addr=127.0.0.1:0"]).up();
+    let start = place.worker("w", main.grpc_address()).args(&["--log-format=json", "--metrics-addr=127.0.0.1:0"]);
+    let worker = Worker::up(&start, &main);
+    let session = exercise(&main, ADMIN_KEY);
+    let page = |address| Client::new(address).get("/metrics").expect(200).text().to_owned();
+    let line = |id| fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap();
+    let shown = [page(main.metrics_address()), page(worker.metrics_address()), line(main.id()), line(worker.id())];
+    let printed = main.stop().output + &worker.stop().output;
+    assert!(printed.contains("a task was done"), "{printed}");
+    let bytes = (0..64).step_by(2).map(|at| u8::from_str_radix(&MASTER_KEY[at..at + 2], 16).unwrap().to_string());
+    let bytes = bytes.collect::<Vec<_>>().join(", ");
+    let secrets = [ADMIN_KEY, MASTER_KEY, JOIN_TOKEN, DOCUMENT, WRONG_KEY, &session, &bytes];
+    clean(&printed, &secrets);
+    for secret in secrets {
+        assert!(shown.iter().all(|text| !text.is_empty() && !text.contains(secret)), "{secret}: {shown:?}");
     }
 }
 

@@ -2,8 +2,10 @@
 
 mod page;
 mod prometheus;
+mod workers;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use delta_tests::http::Client;
@@ -25,13 +27,23 @@ fn measured() -> (TempDir, Server) {
 /// The page as it is.
 #[track_caller]
 fn page(server: &Server) -> String {
-    Client::new(server.metrics_address()).get("/metrics").expect(200).text().to_owned()
+    page_at(server.metrics_address())
+}
+
+#[track_caller]
+fn page_at(address: SocketAddr) -> String {
+    Client::new(address).get("/metrics").expect(200).text().to_owned()
 }
 
 /// Every sample of the page: its name with its labels, and its value.
 #[track_caller]
 fn samples(server: &Server) -> BTreeMap<String, f64> {
-    let page = page(server);
+    samples_at(server.metrics_address())
+}
+
+#[track_caller]
+fn samples_at(address: SocketAddr) -> BTreeMap<String, f64> {
+    let page = page_at(address);
     let lines = page.lines().filter(|line| !line.starts_with('#'));
     let sample = |line: &str| {
         let (name, value) = line.rsplit_once(' ').unwrap();
@@ -43,9 +55,14 @@ fn samples(server: &Server) -> BTreeMap<String, f64> {
 /// Waits until a sample has this value.
 #[track_caller]
 fn becomes(server: &Server, name: &str, value: f64) {
+    becomes_at(server.metrics_address(), name, value);
+}
+
+#[track_caller]
+fn becomes_at(address: SocketAddr, name: &str, value: f64) {
     let until = Instant::now() + DEADLINE;
     loop {
-        let samples = samples(server);
+        let samples = samples_at(address);
         if samples.get(name) == Some(&value) {
             return;
         }

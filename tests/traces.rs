@@ -3,6 +3,7 @@
 mod collector;
 mod lines;
 mod spans;
+mod workers;
 
 /// A trace of a client's, and the client's own span in it.
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";

@@ -9,13 +9,11 @@ mod hands;
 mod stats;
 mod writing;
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use tracing::Instrument;
 
 use crate::auth::{Permission, Principal};
 use crate::cache::{Cache, CacheLimits, CacheStats, Cached};
@@ -39,7 +37,6 @@ use crate::validator::Validator;
 
 pub use hands::{Hands, Kept};
 pub use stats::EngineStats;
-use writing::Change;
 
 /// How often a write without a precondition is tried while others take the versions before it.
 const ATTEMPTS_MAX: usize = 32;
@@ -105,21 +102,22 @@ impl Engine {
         clock: Arc<dyn Clock>,
         limits: EngineLimits,
     ) -> Self {
+        Self::made(storage, sealer, validator, clock, limits, false)
+    }
+
+    /// The same; `ruled` where a main has decided whatever this one is asked for.
+    fn made(
+        storage: Arc<dyn Storage>,
+        sealer: Arc<Sealer>,
+        validator: Arc<dyn Validator>,
+        clock: Arc<dyn Clock>,
+        limits: EngineLimits,
+        ruled: bool,
+    ) -> Self {
         let schemas = Arc::new(Schemas::new(storage.clone(), validator));
         let records = Records::new(storage.clone(), sealer.clone(), clock.clone(), Space::Databases);
         let databases = Databases::new(records, schemas.clone(), clock.clone());
-        Self::over(storage, sealer, schemas, databases, clock, limits)
-    }
-
-    fn over(
-        storage: Arc<dyn Storage>,
-        sealer: Arc<Sealer>,
-        schemas: Arc<Schemas>,
-        databases: Databases,
-        clock: Arc<dyn Clock>,
-        limits: EngineLimits,
-    ) -> Self {
-        let databases = Arc::new(databases);
+        let databases = Arc::new(if ruled { databases.ruled() } else { databases });
         let of_index = IndexLimits { bytes_max: limits.key_index_bytes_max, max_stale: limits.list_max_stale };
         let index = KeyIndex::new(storage.clone(), sealer.names().clone(), clock.clone(), of_index);
         let cache = Cache::new(limits.cache);
@@ -153,36 +151,6 @@ impl Engine {
         let settings = record.as_ref().map_or(&none, |record| &record.settings);
         self.0.schemas.applicable(database, settings, named).await
     }
-
-    async fn keep(&self, id: &EntityId, change: Change, precondition: &Precondition) -> Result<Kept> {
-        let (this, id, precondition) = (self.0.clone(), id.clone(), precondition.clone());
-        let kept = Self::to_its_end(async move { this.write(&id, change, &precondition).await }).await?;
-        kept.ok_or_else(|| Error::internal("a put wrote nothing"))
-    }
-
-    async fn keep_many(
-        &self,
-        database: &DatabaseName,
-        documents: Vec<(EntityKey, Document)>,
-        schema: Option<(SchemaId, u32)>,
-    ) -> Result<Vec<Result<Kept>>> {
-        let (this, database) = (self.0.clone(), database.clone());
-        Self::to_its_end(async move { this.write_many(&database, documents, schema).await }).await
-    }
-
-    async fn remove(&self, id: &EntityId, precondition: &Precondition) -> Result<bool> {
-        let (this, id, precondition) = (self.0.clone(), id.clone(), precondition.clone());
-        let write = async move { this.write(&id, Change::Delete, &precondition).await };
-        Ok(Self::to_its_end(write).await?.is_some())
-    }
-
-    /// Runs a write to its end even if the caller goes away.
-    async fn to_its_end<T: Send + 'static>(write: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-        let ended = tokio::spawn(write.in_current_span()).await;
-        ended.unwrap_or_else(|_| {
-            Err(Error::outcome_unknown("the write was cut short; read the entity before repeating it"))
-        })
-    }
 }
 
 #[async_trait]
@@ -197,11 +165,7 @@ impl Entities for Engine {
     async fn put(&self, who: &Principal, id: &EntityId, document: Document, options: &PutOptions) -> Result<Written> {
         who.require(Permission::Write, &id.database)?;
         let schema = self.applicable(&id.database, options.schema.as_ref()).await?;
-        if let Some(schema) = &schema {
-            schema.check(&document)?;
-        }
-        let change = Change::Put { document, schema: schema.map(|schema| schema.named()) };
-        Ok(self.keep(id, change, &options.precondition).await?.written)
+        Ok(self.keep(id, document, schema.as_ref(), &options.precondition).await?.written)
     }
 
     async fn put_many(
@@ -223,21 +187,8 @@ impl Entities for Engine {
 
     async fn patch(&self, who: &Principal, id: &EntityId, patch: &Patch, options: &PutOptions) -> Result<Written> {
         who.require(Permission::Write, &id.database)?;
-        self.usable(&id.database).await?;
-        for _ in 0..ATTEMPTS_MAX {
-            // What is current decides about the precondition, however old a read may be.
-            let found = self.0.read(id, Duration::ZERO).await?;
-            options.precondition.check(found.as_ref().map(|found| found.etag))?;
-            let found = found.ok_or_else(|| no_entity(id))?;
-            let document = self.0.patched(found.document, patch).await?;
-            let precondition = Precondition::Matches(vec![found.etag]);
-            match self.put(who, id, document, &PutOptions { precondition, schema: options.schema.clone() }).await {
-                // What the caller demanded is checked again against what is there then.
-                Err(error) if error.kind() == ErrorKind::PreconditionFailed => {}
-                result => return result,
-            }
-        }
-        Err(Error::conflict(format!("entity {} changed {ATTEMPTS_MAX} times meanwhile; try again", id.key)))
+        let schema = self.applicable(&id.database, options.schema.as_ref()).await?;
+        Ok(self.change(id, patch, schema.as_ref(), &options.precondition).await?.written)
     }
 
     async fn delete(&self, who: &Principal, id: &EntityId, precondition: &Precondition) -> Result<bool> {

@@ -12,6 +12,8 @@ use opentelemetry::trace::{SpanContext, SpanId, Status, TraceContextExt, TraceFl
 use opentelemetry::{Context, KeyValue};
 use tracing::{Level, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing_subscriber::Registry;
+use tracing_subscriber::registry::LookupSpan;
 
 /// The header that carries it.
 const HEADER: &str = "traceparent";
@@ -43,9 +45,54 @@ pub(crate) fn request(headers: &HeaderMap, is_read: bool) -> Span {
     if is_read && given.is_none() && !tracing::enabled!(Level::DEBUG) {
         return Span::none();
     }
-    let id = given.map_or_else(fresh, |given| given.trace);
+    noted(given.unwrap_or_else(Parent::fresh))
+}
+
+/// What another process is told of the trace of this moment's request; nothing where nobody follows it.
+pub(crate) fn outgoing() -> String {
+    current().map_or_else(String::new, |parent| parent.to_string())
+}
+
+/// The trace of this moment's request, else one that is made here.
+pub(crate) fn id() -> TraceId {
+    current().map_or_else(fresh, |parent| parent.trace)
+}
+
+fn current() -> Option<Parent> {
+    let span = Span::current();
+    if span.is_none() {
+        return None;
+    }
+    if is_exporting() {
+        return Parent::of(span.context().span().span_context());
+    }
+    let noted = span.with_subscriber(|(id, subscriber)| {
+        let registry = subscriber.downcast_ref::<Registry>()?;
+        // The innermost that is a request's.
+        registry.span(id)?.scope().find_map(|span| span.extensions().get::<Parent>().copied())
+    });
+    noted.flatten()
+}
+
+/// A span that knows whose it is.
+fn noted(parent: Parent) -> Span {
     // At this level it is there whenever anything is logged.
-    tracing::error_span!("request", trace_id = %id)
+    let span = tracing::error_span!("request", trace_id = %parent.trace);
+    span.with_subscriber(|(id, subscriber)| {
+        let known = subscriber.downcast_ref::<Registry>().and_then(|registry| registry.span(id));
+        known.map(|known| known.extensions_mut().replace(parent))
+    });
+    span
+}
+
+/// The span of what another process asks for in the course of a request; none where nobody follows that.
+pub(crate) fn incoming(traceparent: &str) -> Span {
+    let given = Parent::parse(traceparent);
+    match (is_exporting(), given) {
+        (true, given) => exported(given),
+        (false, Some(given)) => noted(given),
+        (false, None) => Span::none(),
+    }
 }
 
 /// The same with what a collector is told besides.
@@ -103,7 +150,25 @@ struct Parent {
     flags: u8,
 }
 
+impl fmt::Display for Parent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "00-{}-{}-{:02x}", self.trace, self.span, self.flags)
+    }
+}
+
 impl Parent {
+    /// A trace that begins here.
+    fn fresh() -> Self {
+        let mut span = [0; 8];
+        drop(delta_core::keys::fill_random(&mut span));
+        Self { trace: fresh(), span: SpanId::from_bytes(span), flags: 0 }
+    }
+
+    fn of(context: &SpanContext) -> Option<Self> {
+        let (trace, span, flags) = (context.trace_id(), context.span_id(), context.trace_flags().to_u8());
+        context.is_valid().then_some(Self { trace, span, flags })
+    }
+
     /// Reads a header's value; one that is not right counts as none.
     fn parse(value: &str) -> Option<Self> {
         let (known, rest) = value.split_at_checked(VERSION_0_BYTES)?;

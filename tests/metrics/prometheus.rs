@@ -15,19 +15,20 @@ use crate::support::{directory, has, skipped};
 const POLL: Duration = Duration::from_millis(20);
 
 /// A Prometheus of the test's own; it ends with the test.
-struct Prometheus {
+pub(super) struct Prometheus {
     child: Child,
     address: SocketAddr,
     _directory: TempDir,
 }
 
 impl Prometheus {
-    /// Starts one that scrapes this address.
-    fn scraping(target: SocketAddr) -> Self {
+    /// Starts one that scrapes these addresses.
+    pub(super) fn scraping(targets: &[SocketAddr]) -> Self {
+        let targets = targets.iter().map(|target| format!("\"{target}\"")).collect::<Vec<_>>().join(", ");
         let directory = directory();
         let config = directory.path().join("prometheus.yml");
         let text = format!(
-            "scrape_configs:\n- job_name: deltadb\n  scrape_interval: 100ms\n  scrape_timeout: 100ms\n  static_configs:\n  - targets: [\"{target}\"]\n"
+            "scrape_configs:\n- job_name: deltadb\n  scrape_interval: 100ms\n  scrape_timeout: 100ms\n  static_configs:\n  - targets: [{targets}]\n"
         );
         std::fs::write(&config, text).unwrap();
         let flag = |name: &str, value: &std::path::Path| format!("--{name}={}", value.display());
@@ -49,7 +50,7 @@ impl Prometheus {
 
     /// Asks until the answer of a query is this.
     #[track_caller]
-    fn answers(&self, query: &str, expected: &str) {
+    pub(super) fn answers(&self, query: &str, expected: &str) {
         let query = percent_encoding::utf8_percent_encode(query, percent_encoding::NON_ALPHANUMERIC);
         let until = Instant::now() + DEADLINE;
         loop {
@@ -77,7 +78,7 @@ fn prometheus_counts_the_requests_that_were_made() {
         return skipped("there is no prometheus");
     }
     let (_directory, server) = measured();
-    let prometheus = Prometheus::scraping(server.metrics_address());
+    let prometheus = Prometheus::scraping(&[server.metrics_address()]);
     let mut client = server.admin();
     client.put("/entity/db/k", "1").expect(201);
     for _ in 0..7 {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::leaks;
-use crate::server::{DEADLINE, Ended, Output, Server, end, wait};
+use crate::server::{DEADLINE, Ended, Output, Server, address, end, wait};
 use crate::start::Start;
 
 /// What the workers here show to take part.
@@ -105,14 +105,33 @@ impl Worker {
         Ok(Self { child, output, secrets: start.secrets(), main })
     }
 
+    /// What it printed so far.
+    pub fn output(&self) -> String {
+        self.output.so_far()
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// What it printed so far.
-    pub fn output(&self) -> String {
-        self.output.so_far()
+    /// Where it says how it is, and nothing else, by gRPC.
+    #[track_caller]
+    pub fn health_address(&self) -> SocketAddr {
+        self.address("Health:")
+    }
+
+    /// Where it serves metrics.
+    #[track_caller]
+    pub fn metrics_address(&self) -> SocketAddr {
+        self.address("Metrics:")
+    }
+
+    /// An address on a line that was printed before it began.
+    #[track_caller]
+    fn address(&self, name: &str) -> SocketAddr {
+        let output = self.output();
+        output.lines().find_map(|line| address(line, name)).unwrap_or_else(|| panic!("no line {name} in {output}"))
     }
 
     /// Sends a signal.

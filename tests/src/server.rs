@@ -85,7 +85,7 @@ fn wait_for_addresses(lines: &Receiver<String>) -> Option<Addresses> {
 }
 
 /// The address on a line that begins like this.
-fn address(line: &str, name: &str) -> Option<SocketAddr> {
+pub(crate) fn address(line: &str, name: &str) -> Option<SocketAddr> {
     let rest = line.strip_prefix(name)?.trim();
     let address = rest.split_once("://").and_then(|(_, rest)| rest.split([' ', '/']).next());
     Some(address.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("no address: {line}")))

@@ -82,7 +82,7 @@ async fn reads_are_followed_too_when_they_say_so() {
 }
 
 /// Turns a bit of the only file below a directory.
-fn damage(directory: &Path) {
+pub(super) fn damage(directory: &Path) {
     let mut files: Vec<PathBuf> = vec![directory.into()];
     while let Some(path) = files.pop() {
         if path.is_dir() {

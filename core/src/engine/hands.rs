@@ -4,23 +4,19 @@
 //! request says which version of which schema applies, so a schema counts everywhere once its PUT is answered.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::auth::{Permission, Principal};
-use crate::cache::CacheStats;
 use crate::clock::Clock;
-use crate::databases::{Databases, Settings};
+use crate::databases::Settings;
 use crate::document::Document;
-use crate::engine::writing::Change;
-use crate::engine::{ATTEMPTS_MAX, Engine, EngineLimits, no_entity};
+use crate::engine::{Engine, EngineLimits, EngineStats, no_entity};
 use crate::entities::{Entity, Precondition, Written};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::name::{DatabaseName, EntityId, EntityKey, SchemaId};
 use crate::patch::Patch;
-use crate::records::Records;
-use crate::schemas::{Applicable, Schemas};
+use crate::schemas::Applicable;
 use crate::seal::Sealer;
-use crate::storage::{Space, Storage};
+use crate::storage::Storage;
 use crate::validator::Validator;
 
 /// What a write left.
@@ -94,20 +90,12 @@ impl Hands {
         clock: Arc<dyn Clock>,
         limits: EngineLimits,
     ) -> Self {
-        let schemas = Arc::new(Schemas::new(storage.clone(), validator));
-        let records = Records::new(storage.clone(), sealer.clone(), clock.clone(), Space::Databases);
-        let databases = Databases::new(records, schemas.clone(), clock.clone()).ruled();
-        Self(Engine::over(storage, sealer, schemas, databases, clock, limits))
+        Self(Engine::made(storage, sealer, validator, clock, limits, true))
     }
 
-    /// What the cache did so far.
-    pub fn cache_stats(&self) -> CacheStats {
-        self.0.cache_stats()
-    }
-
-    /// Whether reads and writes can be expected to work now; the error says why not.
-    pub async fn ready(&self) -> Result<()> {
-        self.0.ready().await
+    /// What they did so far.
+    pub fn stats(&self) -> EngineStats {
+        self.0.stats()
     }
 
     /// The entity, or `NotFound`.
@@ -143,7 +131,7 @@ impl Hands {
         precondition: &Precondition,
     ) -> Result<Kept> {
         who.require(Permission::Write, &id.database)?;
-        self.keep(id, document, self.schema(schema).await?.as_ref(), precondition).await
+        self.0.keep(id, document, self.schema(schema).await?.as_ref(), precondition).await
     }
 
     /// Writes many entities that match the schema, answered in order.
@@ -171,19 +159,7 @@ impl Hands {
         precondition: &Precondition,
     ) -> Result<Kept> {
         who.require(Permission::Write, &id.database)?;
-        let schema = self.schema(schema).await?;
-        for _ in 0..ATTEMPTS_MAX {
-            let found = self.0.0.read(id, Duration::ZERO).await?;
-            precondition.check(found.as_ref().map(|found| found.etag))?;
-            let found = found.ok_or_else(|| no_entity(id))?;
-            let document = self.0.0.patched(found.document, patch).await?;
-            match self.keep(id, document, schema.as_ref(), &Precondition::Matches(vec![found.etag])).await {
-                // What the caller demanded is checked again against what is there then.
-                Err(error) if error.kind() == ErrorKind::PreconditionFailed => {}
-                result => return result,
-            }
-        }
-        Err(Error::conflict(format!("entity {} changed {ATTEMPTS_MAX} times meanwhile; try again", id.key)))
+        self.0.change(id, patch, self.schema(schema).await?.as_ref(), precondition).await
     }
 
     /// Removes an entity, and says whether there was one.
@@ -197,19 +173,5 @@ impl Hands {
             Some((id, version)) => self.0.0.schemas.pinned(id, *version).await.map(Some),
             None => Ok(None),
         }
-    }
-
-    async fn keep(
-        &self,
-        id: &EntityId,
-        document: Document,
-        schema: Option<&Applicable>,
-        precondition: &Precondition,
-    ) -> Result<Kept> {
-        if let Some(schema) = schema {
-            schema.check(&document)?;
-        }
-        let change = Change::Put { document, schema: schema.map(Applicable::named) };
-        self.0.keep(id, change, precondition).await
     }
 }

@@ -1,17 +1,21 @@
 //! Writes: the next version is sealed for what is there now, and the storage says whether that was still so.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
+use tracing::Instrument;
 
 use crate::address::Address;
 use crate::cache::Cached;
 use crate::clock::Timestamp;
 use crate::document::Document;
-use crate::engine::{ATTEMPTS_MAX, Inner, Kept, READS_AT_ONCE};
+use crate::engine::{ATTEMPTS_MAX, Engine, Inner, Kept, READS_AT_ONCE, no_entity};
 use crate::entities::{Precondition, Written};
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::{DatabaseName, EntityId, EntityKey, SchemaId};
+use crate::patch::Patch;
+use crate::schemas::Applicable;
 use crate::seal::{self, Meta, WriteId};
 use crate::storage::{Expect, Object, Revision, Write};
 
@@ -42,6 +46,72 @@ impl Planned {
     fn kept(&self, created: bool) -> Kept {
         let size_bytes = self.object.as_ref().map_or(0, |object| object.bytes().len() as u64);
         Kept { written: Written { etag: self.meta.etag(), updated: self.meta.updated, created }, size_bytes }
+    }
+}
+
+impl Engine {
+    /// Writes a document that matches the schema.
+    pub(super) async fn keep(
+        &self,
+        id: &EntityId,
+        document: Document,
+        schema: Option<&Applicable>,
+        precondition: &Precondition,
+    ) -> Result<Kept> {
+        if let Some(schema) = schema {
+            schema.check(&document)?;
+        }
+        let change = Change::Put { document, schema: schema.map(Applicable::named) };
+        let (this, id, precondition) = (self.0.clone(), id.clone(), precondition.clone());
+        let kept = Self::to_its_end(async move { this.write(&id, change, &precondition).await }).await?;
+        kept.ok_or_else(|| Error::internal("a put wrote nothing"))
+    }
+
+    /// Changes a part of what is there; the result must match the schema.
+    pub(super) async fn change(
+        &self,
+        id: &EntityId,
+        patch: &Patch,
+        schema: Option<&Applicable>,
+        precondition: &Precondition,
+    ) -> Result<Kept> {
+        for _ in 0..ATTEMPTS_MAX {
+            // What is current decides about the precondition, however old a read may be.
+            let found = self.0.read(id, Duration::ZERO).await?;
+            precondition.check(found.as_ref().map(|found| found.etag))?;
+            let found = found.ok_or_else(|| no_entity(id))?;
+            let document = self.0.patched(found.document, patch).await?;
+            match self.keep(id, document, schema, &Precondition::Matches(vec![found.etag])).await {
+                // What the caller demanded is checked again against what is there then.
+                Err(error) if error.kind() == ErrorKind::PreconditionFailed => {}
+                result => return result,
+            }
+        }
+        Err(Error::conflict(format!("entity {} changed {ATTEMPTS_MAX} times meanwhile; try again", id.key)))
+    }
+
+    pub(super) async fn keep_many(
+        &self,
+        database: &DatabaseName,
+        documents: Vec<(EntityKey, Document)>,
+        schema: Option<(SchemaId, u32)>,
+    ) -> Result<Vec<Result<Kept>>> {
+        let (this, database) = (self.0.clone(), database.clone());
+        Self::to_its_end(async move { this.write_many(&database, documents, schema).await }).await
+    }
+
+    pub(super) async fn remove(&self, id: &EntityId, precondition: &Precondition) -> Result<bool> {
+        let (this, id, precondition) = (self.0.clone(), id.clone(), precondition.clone());
+        let write = async move { this.write(&id, Change::Delete, &precondition).await };
+        Ok(Self::to_its_end(write).await?.is_some())
+    }
+
+    /// Runs a write to its end even if the caller goes away.
+    async fn to_its_end<T: Send + 'static>(write: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+        let ended = tokio::spawn(write.in_current_span()).await;
+        ended.unwrap_or_else(|_| {
+            Err(Error::outcome_unknown("the write was cut short; read the entity before repeating it"))
+        })
     }
 }
 

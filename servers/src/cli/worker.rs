@@ -7,8 +7,8 @@ use clap::Args;
 use serde_json::Value;
 
 pub(crate) const HELP: &str = "\
-A worker dials its main and opens no port but one for its health. It gets the store's keys from the main, once it has
-shown the join token, or a certificate.
+A worker dials its main and opens no port but one for its health, and one for metrics where it is asked to. It gets the
+store's keys from the main, once it has shown the join token, or a certificate.
 
 Examples:
   deltadb worker --dev --shared-fs ./shared/db --worker-id w1
@@ -76,6 +76,12 @@ pub(crate) struct WorkerArgs {
     /// How long a document is served from memory without asking the storage [default: 0]
     #[arg(long, value_name = "DURATION")]
     cache_max_stale: Option<String>,
+    /// Where metrics are served, for Prometheus; without it they are not
+    #[arg(long, value_name = "ADDR")]
+    metrics_addr: Option<String>,
+    /// Where spans are sent by OTLP over gRPC, like http://127.0.0.1:4317; without it OTEL_EXPORTER_OTLP_ENDPOINT counts
+    #[arg(long, value_name = "URL")]
+    otlp_endpoint: Option<String>,
     /// How logs are written: text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -104,6 +110,8 @@ impl WorkerArgs {
             ("cache_size", self.cache_size.map(Value::from)),
             ("cache_ttl", self.cache_ttl.map(Value::from)),
             ("cache_max_stale", self.cache_max_stale.map(Value::from)),
+            ("metrics_addr", self.metrics_addr.map(Value::from)),
+            ("otlp_endpoint", self.otlp_endpoint.map(Value::from)),
             ("log_format", self.log_format.map(Value::from)),
         ];
         (self.config, fields.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?))).collect())

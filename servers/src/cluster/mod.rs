@@ -7,7 +7,7 @@
 pub(crate) mod join;
 pub(crate) mod main;
 mod tickets;
-mod wire;
+pub(crate) mod wire;
 pub(crate) mod worker;
 mod wrap;
 
@@ -20,6 +20,6 @@ const SILENCE_MAX: Duration = Duration::from_millis(1_900);
 /// The largest message on a stream: the documents of a batch, their keys and versions.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 32 << 20;
 /// The code of an answer that says that the worker has not begun, so that another may.
-const NOT_BEGUN: &str = "not_begun";
+pub(crate) const NOT_BEGUN: &str = "not_begun";
 /// How long a worker that drains may take for the tasks it has.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);

@@ -8,13 +8,15 @@ use delta_core::entities::{ETag, Entity, Precondition, Written};
 use delta_core::error::Violation;
 use delta_core::name::{EntityKey, SchemaId};
 use delta_core::{Error, ErrorKind, Result};
+use tonic::Code;
 
+use crate::error::grpc_code;
 use crate::grpc::api::delta::v1 as wire;
 use crate::grpc::api::delta::v1::condition::Kind;
 use crate::grpc::status::violation;
 
 /// Every kind of error.
-const KINDS: [ErrorKind; 12] = [
+pub(crate) const KINDS: [ErrorKind; 12] = [
     ErrorKind::Invalid,
     ErrorKind::Unauthorized,
     ErrorKind::Forbidden,
@@ -145,6 +147,16 @@ pub(crate) fn error(fault: wire::Fault) -> Error {
         message: one.message,
     };
     Error::from_wire(kind, fault.code, fault.message, fault.violations.into_iter().map(violation).collect())
+}
+
+/// What an outcome would be in gRPC.
+pub(crate) fn code(outcome: &wire::answer::Outcome) -> Code {
+    match outcome {
+        wire::answer::Outcome::Fault(fault) => {
+            KINDS.into_iter().find(|kind| kind.code() == fault.kind).map_or(Code::Internal, grpc_code)
+        }
+        _ => Code::Ok,
+    }
 }
 
 #[cfg(test)]

@@ -10,18 +10,21 @@ mod requests;
 mod sampled;
 mod storage;
 mod table;
+pub(crate) mod work;
 
 use std::sync::Arc;
 
 use anyhow::Result;
-use prometheus::{Registry, TextEncoder};
+use prometheus::Registry;
 
 pub(crate) use grpc::Calls;
 pub(crate) use page::Page;
 pub(crate) use requests::{Requests, Route};
 pub(crate) use storage::{Measured, StorageCalls};
+pub(crate) use work::Work;
 
 use crate::app::App;
+use crate::cluster::worker::Standing;
 use crate::listen::Front;
 use sampled::Sampled;
 
@@ -32,7 +35,7 @@ const BUCKETS: [f64; 17] = [
 /// How an outcome is called that nobody waited for: the client hung up, or a deadline passed.
 const ABANDONED: &str = "none";
 
-/// The metrics of a process.
+/// The metrics of a process that serves clients.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
     registry: Registry,
@@ -42,6 +45,8 @@ pub(crate) struct Metrics {
     pub(crate) calls: Arc<Calls>,
     /// Of the storage.
     pub(crate) storage: Arc<StorageCalls>,
+    /// Of its workers, where it has some.
+    pub(crate) work: Arc<Work>,
 }
 
 impl Metrics {
@@ -55,18 +60,39 @@ impl Metrics {
             requests: Arc::new(Requests::new(&registry, rest, document)?),
             calls: Arc::new(Calls::new(&registry, grpc)?),
             storage: Arc::new(StorageCalls::new(&registry)?),
+            work: Arc::new(Work::new(&registry)?),
             registry,
         })
     }
 
-    /// The same with what an app and its front door count themselves.
-    pub(crate) fn with(self, app: Arc<App>, front: &Front) -> Result<Self> {
-        self.registry.register(Box::new(Sampled::new(app, front.clone())?))?;
-        Ok(self)
+    /// The page of these, and of what an app and its front door count themselves.
+    pub(crate) fn page(self, app: Arc<App>, front: &Front) -> Result<Page> {
+        self.registry.register(Box::new(Sampled::of_app(app, front.clone())?))?;
+        Ok(Page::new(self.registry))
+    }
+}
+
+/// The metrics of a worker.
+#[derive(Debug, Clone)]
+pub(crate) struct OfWorker {
+    registry: Registry,
+    /// Of the storage.
+    pub(crate) storage: Arc<StorageCalls>,
+    /// Of what it does.
+    pub(crate) work: Arc<Work>,
+}
+
+impl OfWorker {
+    /// The metrics of a worker that has done nothing yet.
+    pub(crate) fn new() -> Result<Self> {
+        let registry = Registry::new();
+        let (storage, work) = (Arc::new(StorageCalls::new(&registry)?), Arc::new(Work::new(&registry)?));
+        Ok(Self { registry, storage, work })
     }
 
-    /// Everything in the text format of Prometheus.
-    fn text(&self) -> Result<String> {
-        Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
+    /// The page of these, and of what the worker and its front door count themselves.
+    pub(crate) fn page(self, standing: Arc<Standing>, storage: &str, front: &Front) -> Result<Page> {
+        self.registry.register(Box::new(Sampled::of_worker(standing, storage.into(), front.clone())?))?;
+        Ok(Page::new(self.registry))
     }
 }

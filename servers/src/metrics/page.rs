@@ -2,17 +2,15 @@
 
 use http::{HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, IntoResponse, Request, Response};
-use prometheus::TEXT_FORMAT;
-
-use crate::metrics::Metrics;
+use prometheus::{Registry, TEXT_FORMAT, TextEncoder};
 
 /// Serves the metrics of a process.
-pub(crate) struct Page(Metrics);
+pub(crate) struct Page(Registry);
 
 impl Page {
     /// The page of these metrics.
-    pub(crate) fn new(metrics: Metrics) -> Self {
-        Self(metrics)
+    pub(super) fn new(registry: Registry) -> Self {
+        Self(registry)
     }
 
     fn answer(&self, request: &Request) -> Response {
@@ -23,7 +21,7 @@ impl Page {
             let refused = (StatusCode::METHOD_NOT_ALLOWED, "/metrics takes GET\n").into_response();
             return refused.with_header(header::ALLOW, "GET, HEAD").into_response();
         }
-        match self.0.text() {
+        match TextEncoder::new().encode_to_string(&self.0.gather()) {
             Ok(text) => {
                 let mut page = Response::builder().body(text);
                 page.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(TEXT_FORMAT));

@@ -9,23 +9,59 @@ use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricT
 use tokio::runtime::{Handle, RuntimeMetrics};
 
 use crate::app::App;
+use crate::cluster::main::{Listed, WorkerStatus};
+use crate::cluster::worker::{Standing, Stood};
 use crate::listen::Front;
 use crate::metrics::process;
 
-/// Reads an app, its front door and the process.
+/// What only one kind of process has, read now.
+type Own = Box<dyn Fn() -> Vec<MetricFamily> + Send + Sync>;
+
+/// Reads a process and its front door, and what is its own.
 pub(super) struct Sampled {
-    app: Arc<App>,
+    storage: String,
+    role: &'static str,
+    own: Own,
     front: Front,
     runtime: RuntimeMetrics,
     desc: Desc,
 }
 
 impl Sampled {
-    /// Reads these; called in the runtime that is read too.
-    pub(super) fn new(app: Arc<App>, front: Front) -> Result<Self> {
+    /// Reads a server; called in the runtime that is read too.
+    pub(super) fn of_app(app: Arc<App>, front: Front) -> Result<Self> {
+        let (storage, role) = (app.storage.clone(), app.role);
+        let own = move || {
+            let workers = app.cluster.as_ref().map_or_else(Vec::new, |cluster| workers(&cluster.roster().list()));
+            [engine(&app.engine.stats()), workers].concat()
+        };
+        Self::new(storage, role, Box::new(own), front)
+    }
+
+    /// Reads a worker; called in the runtime that is read too.
+    pub(super) fn of_worker(standing: Arc<Standing>, storage: String, front: Front) -> Result<Self> {
+        let own = move || {
+            let Stood { stats, streams, streams_opened, queued } = standing.look();
+            let about = "Streams to a main that were opened.";
+            let mut families = vec![
+                gauge(
+                    "deltadb_worker_streams",
+                    "Streams to a main that are open: 1 at work, 0 without a main.",
+                    streams,
+                ),
+                counter("deltadb_worker_streams_opened_total", about, streams_opened),
+                gauge("deltadb_work_queued", "Answers that wait for the connection.", queued),
+            ];
+            families.extend(engine(&stats));
+            families
+        };
+        Self::new(storage, "worker", Box::new(own), front)
+    }
+
+    fn new(storage: String, role: &'static str, own: Own, front: Front) -> Result<Self> {
         let about = "The version that runs, and what it runs with.".to_owned();
         let desc = Desc::new("deltadb_build_info".into(), about, Vec::new(), Default::default())?;
-        Ok(Self { app, front, runtime: Handle::current().metrics(), desc })
+        Ok(Self { storage, role, own, front, runtime: Handle::current().metrics(), desc })
     }
 }
 
@@ -35,15 +71,14 @@ impl Collector for Sampled {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let app = &self.app;
-        let build = [("version", env!("CARGO_PKG_VERSION")), ("storage", &app.storage), ("role", app.role)];
+        let build = [("version", env!("CARGO_PKG_VERSION")), ("storage", &self.storage), ("role", self.role)];
         let mut families = vec![family(
             "deltadb_build_info",
             &self.desc.help,
             MetricType::GAUGE,
             vec![(build.map(|(name, value)| label(name, value)).into(), 1.0)],
         )];
-        families.extend(engine(&app.engine.stats()));
+        families.extend((self.own)());
         let connections = self.front.connections();
         families.push(gauge("deltadb_connections", "Connections of all ports.", connections.open));
         let about = "Connections that were let in.";
@@ -58,6 +93,28 @@ impl Collector for Sampled {
         families.extend(process::families());
         families
     }
+}
+
+/// The workers of a main.
+fn workers(all: &[Listed]) -> Vec<MetricFamily> {
+    let statuses = [
+        ("available", WorkerStatus::Available),
+        ("draining", WorkerStatus::Draining),
+        ("unresponsive", WorkerStatus::Unresponsive),
+    ];
+    let of = |status| all.iter().filter(|worker| worker.status == status).count() as u64;
+    let counted = statuses.map(|(name, status)| (name, of(status)));
+    let samples = counted.iter().map(|(name, count)| (vec![label("status", name)], number(*count))).collect();
+    let streams = counted.iter().filter(|(name, _)| *name != "unresponsive").map(|(_, count)| count).sum();
+    vec![
+        family("deltadb_workers", "Workers, as GET /admin/workers lists them.", MetricType::GAUGE, samples),
+        gauge("deltadb_worker_streams", "Streams of workers that are open.", streams),
+        gauge(
+            "deltadb_work_queued",
+            "Tasks and other words that wait for the connection of a worker.",
+            all.iter().map(|worker| worker.queued).sum(),
+        ),
+    ]
 }
 
 fn engine(stats: &EngineStats) -> Vec<MetricFamily> {

@@ -16,6 +16,7 @@ use crate::cluster::main::{Cluster, Router, Terms};
 use crate::config::Config;
 use crate::listen;
 use crate::listen::peer::Authority;
+use crate::metrics::Work;
 use crate::roles::Role;
 use crate::roles::store::Store;
 
@@ -77,11 +78,16 @@ pub(crate) fn authority(config: &Config, role: Role) -> Result<Option<Authority>
 }
 
 /// Who does what clients ask for.
-pub(crate) fn entities(config: &Config, engine: &Engine, cluster: Option<&Arc<Cluster>>) -> Arc<dyn Entities> {
+pub(crate) fn entities(
+    config: &Config,
+    engine: &Engine,
+    cluster: Option<&Arc<Cluster>>,
+    work: &Arc<Work>,
+) -> Arc<dyn Entities> {
     match cluster {
         Some(cluster) => {
             let patience = config.request_deadline.0.mul_f32(PATIENCE);
-            Arc::new(Router::new(engine.clone(), cluster.roster().clone(), patience))
+            Arc::new(Router::new(engine.clone(), cluster.roster().clone(), patience, work.clone()))
         }
         None => Arc::new(engine.clone()),
     }

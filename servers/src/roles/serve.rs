@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::grpc::{Grpc, Open};
 use crate::limiter::Limiter;
 use crate::listen::Front;
-use crate::metrics::{Measured, Metrics, Page};
+use crate::metrics::{Measured, Metrics};
 use crate::otlp::Otlp;
 use crate::rest::Rest;
 use crate::roles::cluster::StartedAs;
@@ -79,7 +79,7 @@ async fn serve(config: Config, secrets: Secrets, role: Role) -> Result<()> {
     let started_as = StartedAs { role, port: grpc.port() };
     let app = app(&config, admin, validator, store, &metrics, started_as).await?;
     app.engine.resume_drops().await?;
-    let metrics = metrics.with(app.clone(), &front)?;
+    let pages = metrics.page(app.clone(), &front)?;
     print_line(&format!("REST:      {url}  (documentation at {url}/docs)"));
     print_line(&format!("gRPC:      {grpc_url}"));
     page.iter().for_each(|page| print_line(&format!("Metrics:   {}/metrics", page.url())));
@@ -94,7 +94,7 @@ async fn serve(config: Config, secrets: Secrets, role: Role) -> Result<()> {
     let calls = Grpc::new(app.clone(), open, config.grpc_max_recv_msg_size);
     let rest =
         tokio::spawn(listen::serve_http1(rest, Rest::new(app.clone(), config.cors_origin.clone()), stop.clone()));
-    let page = page.map(|page| tokio::spawn(listen::serve_http1(page, Page::new(metrics), stop.clone())));
+    let page = page.map(|page| tokio::spawn(listen::serve_http1(page, pages, stop.clone())));
     let grpc = tokio::spawn(listen::serve_http2(grpc, calls, stop.clone()));
     stop_signal.await;
     tracing::info!("stopping: no new connections, requests in flight have {:?}", listen::DRAIN_DEADLINE);
@@ -127,7 +127,7 @@ async fn app(
     let ledger = Arc::new(Ledger::open(records, clock.clone()).await?);
     let api_keys = ApiKeys::new(ledger.clone());
     let engine = Engine::new(store.storage, sealer, validator, clock.clone(), config.engine_limits());
-    let entities = cluster::entities(config, &engine, cluster.as_ref());
+    let entities = cluster::entities(config, &engine, cluster.as_ref(), &metrics.work);
     let ttl = config.client_ttl.0;
     let sessions = Arc::new(Sessions::new(store.keyring.clone(), admin.clone(), clients_allowed, ttl, ledger));
     // The admin key first: it is whatever the operator chose, and may look like one of the others.

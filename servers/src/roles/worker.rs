@@ -1,15 +1,18 @@
 //! `deltadb worker`: dials a main, and does the work over a store that both can open.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result, bail};
+use delta_core::storage::Storage;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tonic_health::ServingStatus;
 
 use crate::cli::print_line;
 use crate::cli::worker::WorkerArgs;
-use crate::cluster::worker::{self, Join, Link, Papers, Parts};
+use crate::cluster::worker::{self, Join, Link, Papers, Parts, Standing};
 use crate::config::Config;
 use crate::listen::{self, Front};
+use crate::metrics::{Measured, OfWorker};
 use crate::otlp::Otlp;
 use crate::roles::{harden, serve, store};
 use crate::telemetry;
@@ -50,14 +53,26 @@ async fn work(config: Config) -> Result<()> {
     if !storage.capabilities().shared {
         bail!("only one process can open the store in {place}; give worker and main the same --shared-fs DIR");
     }
-    let health = Front::new(&config)?.bind(config.grpc_addr, "--grpc-addr").await?;
+    let metrics = OfWorker::new()?;
+    let storage: Arc<dyn Storage> = Measured::new(storage, metrics.storage.clone());
+    let front = Front::new(&config)?;
+    let health = front.bind(config.grpc_addr, "--grpc-addr").await?;
     print_line(&format!("Health:    {}  (gRPC)", health.url()));
     print_line(&format!("Data:      {place}"));
     let (reporter, service) = tonic_health::server::health_reporter();
-    reporter.set_service_status("", ServingStatus::Serving).await;
-    let stop = CancellationToken::new();
+    let standing = Arc::new(Standing::new(reporter).await);
+    let (work, stop) = (metrics.work.clone(), CancellationToken::new());
+    let page = match config.metrics_addr {
+        Some(address) => {
+            let door = front.bind(address, "--metrics-addr").await?;
+            print_line(&format!("Metrics:   {}/metrics", door.url()));
+            let page = metrics.page(standing.clone(), &config.storage.plugin, &front)?;
+            Some(tokio::spawn(listen::serve_http1(door, page, stop.clone())))
+        }
+        None => None,
+    };
     let health = tokio::spawn(listen::serve_http2(health, Routes::new(service).prepare(), stop.clone()));
-    let parts = Parts { storage: storage.clone(), validator, limits: config.engine_limits(), worker };
+    let parts = Parts { storage: storage.clone(), validator, limits: config.engine_limits(), worker, standing, work };
     let signalled = stop.clone();
     tokio::spawn(async move {
         stop_signal.await;
@@ -67,6 +82,9 @@ async fn work(config: Config) -> Result<()> {
     let worked = worker::run(link, parts, stop.clone()).await;
     stop.cancel();
     health.await??;
+    if let Some(page) = page {
+        page.await??;
+    }
     storage.close().await?;
     worked
 }

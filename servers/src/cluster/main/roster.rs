@@ -38,6 +38,8 @@ pub(crate) struct Listed {
     pub(crate) last_seen: Timestamp,
     pub(crate) tags: Vec<(String, String)>,
     pub(crate) active: u64,
+    /// Frames that wait for its connection.
+    pub(crate) queued: u64,
     pub(crate) cache: CacheStats,
 }
 
@@ -90,7 +92,9 @@ impl Roster {
         workers.live.retain(|live| !Arc::ptr_eq(live, session));
         workers.gone.retain(|(went, gone)| went.elapsed() < GONE_LISTED && gone.worker != session.worker);
         if !in_order && workers.gone.len() < WORKERS_MAX {
-            workers.gone.push((Instant::now(), Listed { status: Status::Unresponsive, active: 0, ..listed }));
+            workers
+                .gone
+                .push((Instant::now(), Listed { status: Status::Unresponsive, active: 0, queued: 0, ..listed }));
         }
     }
 
@@ -120,6 +124,7 @@ impl Roster {
             last_seen: Timestamp(self.clock.now().0.saturating_sub(silent)),
             tags,
             active: session.in_flight() as u64,
+            queued: session.queued() as u64,
             cache: session.cache(),
         }
     }

@@ -16,11 +16,13 @@ use delta_core::patch::Patch;
 use delta_core::{Error, ErrorKind, Result};
 
 use crate::cluster::main::roster::Roster;
-use crate::cluster::main::session::Lost;
+use crate::cluster::main::session::{Lost, Session};
 use crate::cluster::{NOT_BEGUN, wire};
 use crate::grpc::api::delta::v1::answer::Outcome;
 use crate::grpc::api::delta::v1::task::Work;
 use crate::grpc::api::delta::v1::{Fault, Task};
+use crate::metrics::{Work as Counted, work};
+use crate::trace;
 
 /// Has workers do what clients ask for. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -32,6 +34,8 @@ struct Inner {
     roster: Arc<Roster>,
     /// How long a task may take.
     patience: Duration,
+    /// The tasks, counted.
+    work: Arc<Counted>,
 }
 
 /// Nobody to do the work.
@@ -41,7 +45,13 @@ pub(crate) fn nobody() -> Error {
 
 /// A task in a database.
 pub(crate) fn task(who: &Principal, database: &DatabaseName, work: Work) -> Task {
-    Task { who: Some(wire::caller(who)), database: database.to_string(), work: Some(work), ..Task::default() }
+    Task {
+        who: Some(wire::caller(who)),
+        database: database.to_string(),
+        traceparent: trace::outgoing(),
+        work: Some(work),
+        ..Task::default()
+    }
 }
 
 /// Something else than what was asked for.
@@ -55,9 +65,9 @@ fn is_not_begun(fault: &Fault) -> bool {
 }
 
 impl Router {
-    /// Decides with this engine and has the workers of this roster do it, each task within this time.
-    pub(crate) fn new(engine: Engine, roster: Arc<Roster>, patience: Duration) -> Self {
-        Self(Arc::new(Inner { engine, roster, patience }))
+    /// Decides with this engine and has the workers of this roster do it, each task within this time and counted there.
+    pub(crate) fn new(engine: Engine, roster: Arc<Roster>, patience: Duration, work: Arc<Counted>) -> Self {
+        Self(Arc::new(Inner { engine, roster, patience, work }))
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -74,7 +84,7 @@ impl Router {
         let mut may_repeat = true;
         let mut refused = None;
         for worker in self.0.roster.candidates(database, key) {
-            match worker.ask(task.clone(), deadline).await {
+            match self.ask(&worker, task, deadline).await {
                 Ok(Outcome::Fault(fault)) if is_not_begun(&fault) => refused = Some(wire::error(fault)),
                 Ok(Outcome::Fault(fault)) => return Err(wire::error(fault)),
                 Ok(outcome) => return Ok(outcome),
@@ -85,6 +95,20 @@ impl Router {
             }
         }
         Err(refused.unwrap_or_else(|| self.busy()))
+    }
+
+    /// Has one worker do it.
+    async fn ask(&self, worker: &Session, task: &Task, deadline: Instant) -> std::result::Result<Outcome, Lost> {
+        let counted = self.0.work.begin(task.work.as_ref());
+        let answer = worker.ask(task.clone(), deadline).await;
+        match &answer {
+            Ok(outcome) => counted.ended(work::outcome(outcome)),
+            Err(Lost::Unsent) => counted.ended("unsent"),
+            Err(Lost::Sent) => counted.ended("lost"),
+            // Nobody waits for it any more.
+            Err(Lost::Late) => drop(counted),
+        }
+        answer
     }
 
     /// Has a write done, by nobody else once a worker may have got it. Runs to its end, whoever waits for it.
@@ -102,7 +126,7 @@ impl Router {
         let deadline = Instant::now() + self.0.patience;
         let mut refused = None;
         for worker in self.0.roster.candidates(database, key) {
-            match worker.ask(task.clone(), deadline).await {
+            match self.ask(&worker, task, deadline).await {
                 Ok(Outcome::Fault(fault)) if is_not_begun(&fault) => refused = Some(wire::error(fault)),
                 Ok(Outcome::Fault(fault)) => return Err(wire::error(fault)),
                 Ok(outcome) => return Ok(outcome),

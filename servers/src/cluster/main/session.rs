@@ -209,6 +209,11 @@ impl Session {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// How many frames wait for its connection.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.max_capacity().saturating_sub(self.queue.capacity())
+    }
+
     /// Whether a token is the one that the worker goes on with.
     pub(crate) fn holds(&self, token: &TokenDigest) -> bool {
         self.token.lock().unwrap_or_else(PoisonError::into_inner).0 == *token

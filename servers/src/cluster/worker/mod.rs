@@ -5,6 +5,7 @@
 
 mod dial;
 mod papers;
+mod standing;
 mod stream;
 mod work;
 
@@ -25,9 +26,11 @@ use delta_core::validator::Validator;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::print_line;
+use crate::metrics::Work;
 use dial::NextKey;
 pub(crate) use dial::{Join, Link};
 pub(crate) use papers::Papers;
+pub(crate) use standing::{Standing, Stood};
 
 /// How long a worker waits at first before it looks for its main again, and how long at most.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
@@ -56,6 +59,10 @@ pub(crate) struct Parts {
     pub(crate) validator: Arc<dyn Validator>,
     pub(crate) limits: EngineLimits,
     pub(crate) worker: WriterId,
+    /// What others may know of it.
+    pub(crate) standing: Arc<Standing>,
+    /// What it does, counted.
+    pub(crate) work: Arc<Work>,
 }
 
 /// Hands, and the keys that they hold.
@@ -123,8 +130,13 @@ async fn once(
             Err(Trouble::Lasting(Error::unavailable("the keys changed")))
         }
     };
-    let begun = || print_line(&format!("Worker:    {} works for {}", parts.worker, link.main()));
-    stream::run(&channel, held.hands.clone(), lease, renew, begun, stop).await
+    let begun = async |out: &_| {
+        parts.standing.begun(held.hands.clone(), out).await;
+        print_line(&format!("Worker:    {} works for {}", parts.worker, link.main()));
+    };
+    let worked = stream::run(&channel, (held.hands.clone(), parts.work.clone()), lease, renew, begun, stop).await;
+    parts.standing.over().await;
+    worked
 }
 
 fn hands(parts: &Parts, superblock: Superblock) -> Result<Hands, Trouble> {

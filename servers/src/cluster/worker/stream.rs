@@ -1,5 +1,6 @@
 //! A worker's stream: tasks come down, answers go up, and both sides say that they live.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use delta_core::Error;
@@ -11,15 +12,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Streaming;
 use tonic::transport::Channel;
+use tracing::Instrument;
 
 use crate::cluster::worker::Trouble;
 use crate::cluster::worker::dial::bearer;
 use crate::cluster::worker::work::{answer, not_begun};
-use crate::cluster::{BEAT_INTERVAL, DRAIN_DEADLINE, MESSAGE_BYTES_MAX, SILENCE_MAX};
+use crate::cluster::{BEAT_INTERVAL, DRAIN_DEADLINE, MESSAGE_BYTES_MAX, SILENCE_MAX, wire};
 use crate::grpc::api::delta::v1::cluster_client::ClusterClient;
 use crate::grpc::api::delta::v1::from_worker::Frame as Said;
 use crate::grpc::api::delta::v1::to_worker::Frame;
 use crate::grpc::api::delta::v1::{Answer, Draining, FromWorker, Task, ToWorker, WorkerBeat};
+use crate::metrics::{Work, work};
+use crate::trace;
 
 /// How many answers wait for the connection.
 const ANSWERS_MAX: usize = 1_024;
@@ -33,6 +37,7 @@ type Lease = (SecretText, Duration);
 #[derive(Clone)]
 struct Desk {
     hands: Hands,
+    work: Arc<Work>,
     out: mpsc::Sender<FromWorker>,
     tasks: TaskTracker,
 }
@@ -40,10 +45,10 @@ struct Desk {
 /// Works until the stream is over; `Ok` after `stop`, once every task is answered.
 pub(crate) async fn run(
     channel: &Channel,
-    hands: Hands,
+    (hands, work): (Hands, Arc<Work>),
     lease: Lease,
     renew: impl AsyncFn(&SecretText) -> Result<Lease, Trouble>,
-    begun: impl FnOnce(),
+    begun: impl AsyncFnOnce(&mpsc::Sender<FromWorker>),
     stop: &CancellationToken,
 ) -> Result<(), Trouble> {
     let (out, mut frames) = mpsc::channel(ANSWERS_MAX);
@@ -53,8 +58,8 @@ pub(crate) async fn run(
     let opened = client.work(bearer(frames, &lease.0)?).await;
     let mut down =
         opened.map_err(|status| passing(format!("the main took no stream: {}", status.message())))?.into_inner();
-    begun();
-    let desk = Desk { hands, out, tasks: TaskTracker::new() };
+    begun(&out).await;
+    let desk = Desk { hands, work, out, tasks: TaskTracker::new() };
     let result = tokio::select! {
         result = listen(&desk, &mut down, stop) => result,
         never = beat(&desk) => never,
@@ -101,16 +106,31 @@ async fn listen(desk: &Desk, down: &mut Streaming<ToWorker>, stop: &Cancellation
 async fn take(desk: &Desk, task: Task, age: Duration) -> Result<(), Trouble> {
     let (id, most) = (task.id, Duration::from_millis(task.timeout_ms.into()));
     if age >= most || desk.tasks.len() >= TASKS_MAX {
+        desk.work.begin(task.work.as_ref()).ended("not_begun");
         let outcome = Some(not_begun("it came too late, or the worker has too much to do"));
         return say(desk, Said::Answer(Answer { id, outcome })).await;
     }
     let this = desk.clone();
-    desk.tasks.spawn(async move {
-        let outcome = Some(answer(&this.hands, task).await);
+    let span = trace::incoming(&task.traceparent);
+    let of = span.clone();
+    let done = async move {
+        let (counted, kind) = (this.work.begin(task.work.as_ref()), work::kind(task.work.as_ref()));
+        let outcome = answer(&this.hands, task).await;
+        let name = work::outcome(&outcome);
+        counted.ended(name);
+        tracing::debug!(task = kind, outcome = name, "a task was done");
+        let code = i32::from(wire::code(&outcome));
+        trace::answered(&of, format_args!("task {kind}"), ("rpc.grpc.status_code", code.into()), is_failure(name));
         // Nobody hears it if the stream is over.
-        drop(say(&this, Said::Answer(Answer { id, outcome })).await);
-    });
+        drop(say(&this, Said::Answer(Answer { id, outcome: Some(outcome) })).await);
+    };
+    desk.tasks.spawn(done.instrument(span));
     Ok(())
+}
+
+/// Whether an outcome is the store's fault and not the caller's.
+fn is_failure(outcome: &str) -> bool {
+    ["internal", "damaged", "unavailable", "outcome_unknown"].contains(&outcome)
 }
 
 async fn say(desk: &Desk, said: Said) -> Result<(), Trouble> {
@@ -124,7 +144,7 @@ async fn beat(desk: &Desk) -> Result<(), Trouble> {
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        let cache = desk.hands.cache_stats();
+        let cache = desk.hands.stats().cache;
         let beat = WorkerBeat {
             active: desk.tasks.len() as u64,
             cache_hits: cache.hits,

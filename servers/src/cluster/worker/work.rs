@@ -3,23 +3,28 @@
 use delta_core::engine::Hands;
 use delta_core::name::{DatabaseName, EntityId, EntityKey};
 use delta_core::patch::Patch;
-use delta_core::{Error, Result};
+use delta_core::{Error, ErrorKind, Result};
 
 use crate::cluster::{NOT_BEGUN, wire};
 use crate::grpc::api::delta::v1::answer::Outcome;
 use crate::grpc::api::delta::v1::many_kept::item::Outcome as Each;
 use crate::grpc::api::delta::v1::task::Work;
 use crate::grpc::api::delta::v1::{Checked, ManyFound, ManyKept, Task, many_found, many_kept};
+use crate::trace;
 
 /// Does a task, whatever becomes of it.
 pub(crate) async fn answer(hands: &Hands, task: Task) -> Outcome {
     match done(hands, task).await {
         Ok(outcome) => outcome,
         Err(error) => {
-            if matches!(error.kind(), delta_core::ErrorKind::Internal | delta_core::ErrorKind::Damaged) {
-                tracing::error!(?error, "a task failed");
+            let mut fault = wire::fault(&error);
+            if matches!(error.kind(), ErrorKind::Internal | ErrorKind::Damaged) {
+                let trace = trace::id();
+                tracing::error!(trace_id = %trace, ?error, "a task failed");
+                // For the log of the main, which has the id that the client is told.
+                fault.message = format!("{error} (trace {trace} in the worker's log)");
             }
-            Outcome::Fault(wire::fault(&error))
+            Outcome::Fault(fault)
         }
     }
 }
