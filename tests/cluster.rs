@@ -8,6 +8,7 @@ mod enrolment;
 mod hardships;
 mod link;
 mod mains;
+mod memory;
 mod queues;
 mod suite;
 

@@ -47,18 +47,14 @@ pub async fn read(storage: &dyn Storage, masters: &[MasterKey]) -> Result<Vec<Ge
     let mut generations = Vec::with_capacity(numbers.len());
     for number in numbers {
         let Some(stored) = storage.get(&superblock_name(number)).await? else { continue };
-        generations.push(Generation { number, opened: open(number, &stored.bytes, masters), image: stored.bytes });
+        generations.push(Generation {
+            number,
+            opened: Superblock::open_as(number, &stored.bytes, masters),
+            image: stored.bytes,
+        });
     }
     contradict(&mut generations);
     Ok(generations)
-}
-
-fn open(number: u64, image: &[u8], masters: &[MasterKey]) -> Result<Superblock> {
-    let superblock = Superblock::open(image, masters)?;
-    match superblock.generation == number {
-        true => Ok(superblock),
-        false => Err(damaged(&format!("generation {} lies in its place", superblock.generation))),
-    }
 }
 
 /// What claims to need another key, and says of the store what an authentic generation denies, is damaged.

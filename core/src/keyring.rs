@@ -46,8 +46,8 @@ pub enum KeyState {
     Decrypt,
 }
 
-/// A pseudorandom key with its HMAC states prepared. The states are zeroised when dropped.
-type Prk = Hkdf<Sha256>;
+/// A pseudorandom key with its HMAC states prepared, which stay in one place and are zeroised when dropped.
+type Prk = Box<Hkdf<Sha256>>;
 
 /// One master key in one store: `K_root`, and the database keys derived from it so far.
 pub struct Root {
@@ -60,7 +60,7 @@ pub struct Root {
 impl Root {
     /// Derives the root of a master key in a store.
     pub fn new(store: StoreId, master: &MasterKey, id: KeyId, state: KeyState) -> Self {
-        let root = Prk::new(Some(&store.0), master.key.expose());
+        let root = Box::new(Hkdf::new(Some(&store.0), master.key.expose()));
         Self { id, state, root, databases: Mutex::new(LruCache::new(DATABASE_KEYS_MAX)) }
     }
 
@@ -114,15 +114,14 @@ impl fmt::Debug for Root {
 /// Uses a secret as a pseudorandom key.
 pub(crate) fn prk(key: &Secret<32>) -> Prk {
     #[expect(clippy::expect_used, reason = "32 bytes are exactly one SHA-256 output, the shortest that is accepted")]
-    Prk::from_prk(key.expose()).expect("a pseudorandom key of one hash length")
+    let prk = Hkdf::from_prk(key.expose()).expect("a pseudorandom key of one hash length");
+    Box::new(prk)
 }
 
 /// HKDF-Expand over the concatenation of `info`.
-pub(crate) fn expand<const N: usize>(key: &Prk, info: &[&[u8]]) -> Secret<N> {
-    let mut out = [0; N];
+pub(crate) fn expand<const N: usize>(key: &Hkdf<Sha256>, info: &[&[u8]]) -> Secret<N> {
     #[expect(clippy::expect_used, reason = "N is 64 at most, far below the limit of 255 hash lengths")]
-    key.expand_multi_info(info, &mut out).expect("a short output");
-    Secret::new(out)
+    Secret::filled(|out| key.expand_multi_info(info, out).expect("a short output"))
 }
 
 /// The keys of a store: one active, and those that can still decrypt. Clones share them.

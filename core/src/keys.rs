@@ -12,20 +12,43 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use crate::error::{Error, Result};
 use crate::name::KeyId;
 
-/// Secret bytes of a fixed length: never printed, zeroised when dropped.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct Secret<const N: usize>([u8; N]);
+/// Secret bytes of a fixed length: never printed, zeroised when dropped. They stay in one place: what is moved about, and
+/// leaves copies on its way, is where they are.
+#[derive(Clone)]
+pub struct Secret<const N: usize>(Box<[u8; N]>);
+
+impl<const N: usize> Drop for Secret<N> {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl<const N: usize> ZeroizeOnDrop for Secret<N> {}
 
 impl<const N: usize> Secret<N> {
     /// Takes over secret bytes.
-    pub fn new(bytes: [u8; N]) -> Self {
-        Self(bytes)
+    pub fn new(mut bytes: [u8; N]) -> Self {
+        let secret = Self::filled(|own| own.copy_from_slice(&bytes));
+        bytes.zeroize();
+        secret
+    }
+
+    /// Takes secret bytes from where they are zeroised anyway; `None` if their length is another one.
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        (bytes.len() == N).then(|| Self::filled(|own| own.copy_from_slice(bytes)))
+    }
+
+    /// Secret bytes that are made where they stay.
+    pub fn filled(fill: impl FnOnce(&mut [u8; N])) -> Self {
+        let mut secret = Self(Box::new([0; N]));
+        fill(&mut secret.0);
+        secret
     }
 
     /// Fresh bytes from the operating system's generator.
     pub fn random() -> Result<Self> {
-        let mut secret = Self([0; N]);
-        fill_random(&mut secret.0)?;
+        let mut secret = Self(Box::new([0; N]));
+        fill_random(secret.0.as_mut_slice())?;
         Ok(secret)
     }
 
@@ -36,7 +59,7 @@ impl<const N: usize> Secret<N> {
 
     /// The bytes as lower-case hex, for the one place where a person or a file must get them.
     pub fn to_hex(&self) -> Zeroizing<String> {
-        Zeroizing::new(HEXLOWER_PERMISSIVE.encode(&self.0))
+        Zeroizing::new(HEXLOWER_PERMISSIVE.encode(self.0.as_slice()))
     }
 }
 
@@ -92,16 +115,14 @@ impl MasterKey {
 
     /// Reads 64 hex digits. The error never repeats them.
     pub fn from_hex(id: KeyId, hex: &str) -> Result<Self> {
-        let mut key = Secret([0; 32]);
         let decoded = Zeroizing::new(HEXLOWER_PERMISSIVE.decode(hex.trim().as_bytes()).unwrap_or_default());
-        if decoded.len() != key.0.len() {
-            return Err(Error::invalid(
+        match Secret::from_slice(&decoded) {
+            Some(key) => Ok(Self { id, key }),
+            None => Err(Error::invalid(
                 "invalid_master_key",
                 format!("master key {id} must be 64 hex digits (32 bytes); `openssl rand -hex 32` makes one"),
-            ));
+            )),
         }
-        key.0.copy_from_slice(&decoded);
-        Ok(Self { id, key })
     }
 }
 

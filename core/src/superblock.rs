@@ -184,6 +184,16 @@ impl Superblock {
         Ok(bytes.into())
     }
 
+    /// Opens what lies in the place of a generation, which must be that one: an older one there is as if later changes
+    /// had not been.
+    pub fn open_as(generation: u64, bytes: &[u8], masters: &[MasterKey]) -> Result<Self> {
+        let superblock = Self::open(bytes, masters)?;
+        match superblock.generation == generation {
+            true => Ok(superblock),
+            false => Err(damaged(&format!("generation {} lies in the place of {generation}", superblock.generation))),
+        }
+    }
+
     /// Opens the two lines with the master keys at hand, recognising each by its check value.
     pub fn open(bytes: &[u8], masters: &[MasterKey]) -> Result<Self> {
         let (line, mac_hex) = split_lines(bytes)?;
@@ -279,7 +289,7 @@ fn open_name_key(keyring: &Keyring, generation: u64, line: &NameKeyLine) -> Resu
     let payload = Payload { msg: &sealed, aad: &associated(keyring.store(), generation) };
     let plain = cipher(root)?.decrypt(&Nonce::from(fixed(&line.iv)?), payload);
     let plain = Zeroizing::new(plain.map_err(|_| damaged("its name key does not open"))?);
-    plain.as_slice().try_into().map(Secret::new).map_err(|_| damaged("its name key has a wrong length"))
+    Secret::from_slice(&plain).ok_or_else(|| damaged("its name key has a wrong length"))
 }
 
 fn split_lines(bytes: &[u8]) -> Result<(&[u8], &[u8])> {

@@ -15,6 +15,7 @@ pub mod http;
 pub mod kill_loop;
 pub mod leaks;
 pub mod linear;
+pub mod memory;
 pub mod mounts;
 pub mod namespace;
 pub mod packages;

@@ -7,6 +7,7 @@ use delta_core::conformance;
 use delta_core::storage::{Expect, Storage};
 use delta_core::superblock;
 use delta_storage_embedded::{Config, EmbeddedStorage};
+use delta_tests::start::{MASTER_KEY, Start};
 use tempfile::TempDir;
 
 use crate::support::{data, directory, serve};
@@ -96,6 +97,21 @@ fn a_damaged_superblock_is_told_and_left_alone() {
     assert_eq!(failure(&serve(&directory), &directory), line);
     rewrite_superblock(&directory, |bytes| flip("\"format\":")(bytes));
     serve(&directory).up();
+}
+
+#[test]
+fn an_older_superblock_in_the_place_of_a_newer_is_refused() {
+    let directory = directory();
+    let store = directory.path().join("db");
+    let with = |start: Start| start.arg("--shared-fs").arg(&store);
+    with(serve(&directory)).up().stop();
+    let (new, old) = ("ab".repeat(32), format!("main-key-v1={MASTER_KEY}"));
+    with(serve(&directory)).variable("MASTER_KEY", &new).arg("--previous-key").arg(&old).up().stop();
+    let [one, two] = ["format.000001.json", "format.000002.json"].map(|name| store.join("_store").join(name));
+    std::fs::set_permissions(&two, std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::copy(one, two).unwrap();
+    let line = "error: the superblock is damaged: generation 1 lies in the place of 2; nothing was changed, see what `deltadb fsck` says";
+    assert_eq!(failure(&with(serve(&directory)), &directory), line);
 }
 
 #[test]

@@ -47,8 +47,8 @@ impl WorkerKey {
     pub(crate) fn unwrap(&self, worker: &WriterId, id: &str, block: &[u8]) -> Result<MasterKey> {
         let opened = self.0.decrypt(Oaep::<Sha256>::new_with_label(label(worker, id)), block);
         let opened = Zeroizing::new(opened.map_err(|_| not_ours())?);
-        let key: [u8; 32] = opened.as_slice().try_into().map_err(|_| not_ours())?;
-        Ok(MasterKey { id: KeyId::parse(id)?, key: Secret::new(key) })
+        let key = Secret::from_slice(&opened).ok_or_else(not_ours)?;
+        Ok(MasterKey { id: KeyId::parse(id)?, key })
     }
 }
 

@@ -14,6 +14,7 @@ use delta_core::plugin::{Settings, open_keys};
 use crate::cli::print_line;
 use crate::config::Config;
 use crate::plugins;
+use crate::roles::store::write_private_first;
 use crate::secrets::{Secrets, read_file};
 
 /// The files in which `--dev` keeps its keys, in the data directory.
@@ -96,16 +97,45 @@ pub(crate) fn given_admin(config: &Config, secrets: &Secrets) -> Result<Option<A
 /// The admin key of a development server, made at its first start.
 pub(crate) fn dev_admin(config: &Config) -> Result<AdminKey> {
     let file = &config.data_dir.join(DEV_ADMIN_KEY);
-    if file.exists() {
+    let key = SecretText::new(Secret::<24>::random()?.to_hex().as_str());
+    // Another process that starts over the same directory may be faster.
+    if file.exists() || !write_private_first(file, key.expose())? {
         print_line(&format!("Admin key: in {}", file.display()));
         return Ok(AdminKey::new(&read_file(file, "admin key")?)?);
     }
-    let key = SecretText::new(Secret::<24>::random()?.to_hex().as_str());
-    super::store::write_private(file, key.expose())?;
     if std::io::stdout().is_terminal() {
         print_line(&format!("Admin key: {} (kept in {})", key.expose(), file.display()));
     } else {
         print_line(&format!("Admin key: new, in {}", file.display()));
     }
     Ok(AdminKey::new(&key)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn processes_that_start_at_once_have_one_admin_key() {
+        for _ in 0..50 {
+            let directory = tempfile::tempdir().unwrap();
+            let config = Config { data_dir: directory.path().into(), ..Config::default() };
+            let at_once = Barrier::new(8);
+            let start = || {
+                at_once.wait();
+                *dev_admin(&config).unwrap().digest().expose()
+            };
+            let keys: BTreeSet<_> = thread::scope(|scope| {
+                let all: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
+                all.into_iter().map(|one| one.join().unwrap()).collect()
+            });
+            let files: Vec<_> =
+                std::fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+            assert_eq!((keys.len(), files), (1, vec![DEV_ADMIN_KEY.into()]));
+        }
+    }
 }

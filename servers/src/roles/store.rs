@@ -1,16 +1,16 @@
 //! Opening a store: the data directory, the storage, the superblock and its keys.
 
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use delta_core::ErrorKind;
+use delta_core::ErrorKind as Kind;
 use delta_core::address::Names;
 use delta_core::keyring::Keyring;
-use delta_core::keys::MasterKey;
+use delta_core::keys::{MasterKey, Secret};
 use delta_core::plugin::{Settings, open_storage};
 use delta_core::storage::Storage;
 use delta_core::superblock::{self, Superblock};
@@ -71,7 +71,9 @@ async fn superblock(config: &Config, secrets: &Secrets, storage: &dyn Storage) -
         let found = superblock::read(storage).await?;
         let masters = keys::masters(config, secrets, found.is_none()).await?;
         let written = match found {
-            Some((_, bytes)) => reopen(storage, &bytes, &masters).await?,
+            Some((generation, bytes)) => {
+                reopen(storage, Superblock::open_as(generation, &bytes, &masters)?, &masters).await?
+            }
             None => create(config, storage, &masters).await?,
         };
         if let Some(superblock) = written {
@@ -85,7 +87,7 @@ async fn superblock(config: &Config, secrets: &Secrets, storage: &dyn Storage) -
 async fn write(superblock: Superblock, storage: &dyn Storage) -> Result<Option<Superblock>> {
     match superblock.write(storage).await {
         Ok(()) => Ok(Some(superblock)),
-        Err(error) if error.kind() == ErrorKind::Conflict => Ok(None),
+        Err(error) if error.kind() == Kind::Conflict => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
@@ -95,9 +97,8 @@ async fn create(config: &Config, storage: &dyn Storage, masters: &[MasterKey]) -
     write(Superblock::create(config.names, master)?, storage).await
 }
 
-/// Opens the superblock; a first key that the store does not know becomes its active one.
-async fn reopen(storage: &dyn Storage, bytes: &[u8], masters: &[MasterKey]) -> Result<Option<Superblock>> {
-    let superblock = Superblock::open(bytes, masters)?;
+/// The superblock that was found; a first key that the store does not know becomes its active one.
+async fn reopen(storage: &dyn Storage, superblock: Superblock, masters: &[MasterKey]) -> Result<Option<Superblock>> {
     match masters.first().filter(|first| !superblock.knows(first)) {
         None => Ok(Some(superblock)),
         Some(new) => {
@@ -126,6 +127,27 @@ fn tempfile_in(directory: &Path) -> std::io::Result<()> {
     fs::remove_file(probe)
 }
 
+/// Writes a secret to a file that only its owner can read, durably and whole from the first moment on; `false` if there
+/// is one already, which is left alone.
+pub(crate) fn write_private_first(file: &Path, secret: &str) -> Result<bool> {
+    let mark = Secret::<8>::random()?.to_hex();
+    let beside = file.with_added_extension(format!("{}.new", mark.as_str()));
+    write_private(&beside, secret)?;
+    let linked = fs::hard_link(&beside, file);
+    let removed = fs::remove_file(&beside);
+    let made = match linked {
+        Ok(()) => removed.and_then(|()| sync_parent(file)).map(|()| true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
+    };
+    made.with_context(|| format!("cannot write {}", file.display()))
+}
+
+fn sync_parent(file: &Path) -> std::io::Result<()> {
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    fs::File::open(parent)?.sync_all()
+}
+
 /// Writes a secret to a new file that only its owner can read, durably.
 pub(crate) fn write_private(file: &Path, secret: &str) -> Result<()> {
     let write = || -> std::io::Result<()> {
@@ -133,8 +155,7 @@ pub(crate) fn write_private(file: &Path, secret: &str) -> Result<()> {
         opened.write_all(secret.as_bytes())?;
         opened.write_all(b"\n")?;
         opened.sync_all()?;
-        let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-        fs::File::open(parent)?.sync_all()
+        sync_parent(file)
     };
     write().with_context(|| format!("cannot write {}", file.display()))
 }

@@ -21,13 +21,15 @@ use crate::telemetry;
 pub(crate) fn run(args: WorkerArgs) -> Result<()> {
     let (file, flags) = args.split();
     let config = Config::load_worker(file.as_deref(), flags)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.enable_all().on_thread_stop(harden::wipe_stack).build().context("cannot start threads")?;
     let inside = runtime.enter();
     let otlp = Otlp::start(config.otlp_endpoint.as_deref())?;
     drop(inside);
     telemetry::start(config.log_format, otlp.as_ref());
     harden::no_core_dumps();
     let worked = runtime.block_on(work(config));
+    harden::wipe_stack();
     if let Some(otlp) = otlp {
         otlp.stop();
     }

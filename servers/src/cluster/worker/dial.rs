@@ -192,7 +192,7 @@ impl Link {
         };
         let found = superblock::read(storage).await.map_err(Trouble::Passing)?;
         let (generation, bytes) = found.ok_or_else(|| other("there is none in this worker's storage"))?;
-        let superblock = Superblock::open(&bytes, &masters).map_err(|error| match error.code() {
+        let superblock = Superblock::open_as(generation, &bytes, &masters).map_err(|error| match error.code() {
             // The main's keys are those of another store, or of an earlier state of this one.
             "wrong_master_key" | "missing_master_key" => other("its keys do not open this one"),
             _ => Trouble::Lasting(error),

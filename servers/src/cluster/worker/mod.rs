@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::print_line;
 use crate::metrics::Work;
+use crate::roles::harden;
 use dial::NextKey;
 pub(crate) use dial::{Join, Link};
 pub(crate) use papers::Papers;
@@ -112,6 +113,7 @@ async fn once(
     };
     let Some(subscribed) = stop.run_until_cancelled(subscribing).await else { return Ok(()) };
     let (channel, enrolled) = subscribed?;
+    harden::wipe_stack();
     let lease = (enrolled.token, enrolled.lifetime);
     let (store, generation) = (enrolled.superblock.keyring.store(), enrolled.superblock.generation);
     // The same keys: what is in memory counts on.
