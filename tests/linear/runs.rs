@@ -41,15 +41,29 @@ fn what_clients_of_two_mains_see_is_linearizable_whatever_fails() {
     assert!(report.befell != Befell::default() && report.unknown > 0, "nothing was ever in doubt: {report}");
 }
 
-/// Two mains of which nothing befalls anybody; then the same, but workers serve what they remember without asking the storage.
-#[test]
-fn where_memory_is_served_unasked_that_is_noticed() {
-    let mut plan = Plan::new(PROGRAM, 2, Duration::from_secs(2));
-    plan.is_troubled = false;
-    is_linearizable(&plan);
-    plan.worker_arguments = vec!["--cache-max-stale=1h".into()];
-    match run(&plan) {
-        Err(Failure::NotLinearizable(wrong)) => println!("as it must be: {}", wrong[0]),
-        other => panic!("seed {}: it was not noticed: {other:?}", plan.seed),
+/// The same run, but workers serve what they remember without asking the storage.
+#[track_caller]
+fn is_noticed(plan: &Plan, attempts: u64) {
+    let mut plan = Plan { worker_arguments: vec!["--cache-max-stale=1h".into()], ..plan.clone() };
+    for _ in 0..attempts {
+        match run(&plan) {
+            Err(Failure::NotLinearizable(wrong)) => return println!("as it must be: {}", wrong[0]),
+            other => println!("seed {}: it was not noticed: {other:?}", plan.seed),
+        }
+        plan.seed += 1;
     }
+    panic!("it was not noticed in {attempts} runs");
+}
+
+#[test]
+fn where_two_mains_serve_memory_unasked_that_is_noticed() {
+    let calm = Plan { is_troubled: false, ..Plan::new(PROGRAM, 2, Duration::from_secs(2)) };
+    is_linearizable(&calm);
+    is_noticed(&calm, 1);
+}
+
+/// With one main that takes workers that come back with what they remember, so the trouble is the right one.
+#[test]
+fn where_workers_come_back_and_serve_memory_unasked_that_is_noticed() {
+    is_noticed(&Plan::new(PROGRAM, 1, Duration::from_secs(6)), 5);
 }

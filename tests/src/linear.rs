@@ -12,7 +12,7 @@ mod history;
 mod proxy;
 mod requests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -75,6 +75,8 @@ pub struct Report {
     pub answered: u64,
     /// Requests of which nobody knows whether they happened.
     pub unknown: u64,
+    /// Of those, the puts that happened nevertheless, as somebody saw later.
+    pub happened: u64,
     /// Requests that failed for certain.
     pub failed: u64,
     /// The longest that a client waited for an answer, known or not.
@@ -94,9 +96,10 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { time, answered, unknown, failed, longest, befell, checked } = self;
+        let Self { time, answered, unknown, happened, failed, longest, befell, checked } = self;
         let rate = self.rate();
-        write!(f, "{answered} answers in {time:.1?} ({rate} a second), {unknown} unknown, {failed} failed, ")?;
+        write!(f, "{answered} answers in {time:.1?} ({rate} a second), {unknown} unknown, ")?;
+        write!(f, "{happened} of them seen to have happened, {failed} failed, ")?;
         write!(f, "none later than {longest:.1?}; ")?;
         let Befell { killed, paused, cut_off, mains_killed } = befell;
         write!(f, "workers killed {killed}, paused {paused}, cut off {cut_off}, mains killed {mains_killed}; ")?;
@@ -152,6 +155,7 @@ pub fn run(plan: &Plan) -> Result<Report, Failure> {
     }
     let unknown = |part: &Vec<Operation>| part.iter().filter(|one| one.answer == Answer::Unknown).count() as u64;
     report.unknown = histories.values().map(unknown).sum();
+    report.happened = histories.values().map(|history| happened(history)).sum();
     let took = histories.values().flatten().map(|one| one.answered.saturating_sub(one.called));
     report.longest = took.max().unwrap_or_default();
     let began = Instant::now();
@@ -165,6 +169,20 @@ pub fn run(plan: &Plan) -> Result<Report, Failure> {
         return Err(Failure::Void(format!("fewer than {ANSWERS_A_SECOND_MIN} answers a second: {report}")));
     }
     Ok(report)
+}
+
+/// How many puts of unknown outcome somebody saw.
+fn happened(history: &[Operation]) -> u64 {
+    let seen = history.iter().filter_map(|one| match one.answer {
+        Answer::Found(value, _) => Some(value),
+        _ => None,
+    });
+    let seen: BTreeSet<u64> = seen.collect();
+    let is_seen = |one: &&Operation| match (one.call, one.answer) {
+        (Call::Put { value, .. }, Answer::Unknown) => seen.contains(&value),
+        _ => false,
+    };
+    history.iter().filter(is_seen).count() as u64
 }
 
 /// What clients saw, what befell those they asked, and how long that took; an error is an answer without sense.
