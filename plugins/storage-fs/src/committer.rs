@@ -2,10 +2,12 @@
 //!
 //! It never waits for company: a write that comes alone is written alone, and whatever comes meanwhile shares the next group.
 //! Nor does it wait for another process: a stripe that is taken goes to a thread of its own (`contended.rs`). There are a few
-//! such threads, each with stripes of its own, so that one prepares files while another waits for the disk. The surprise: a
-//! lone write on a quick disk is written where it was called, because two changes of thread cost it a fifth of its time.
+//! such threads, each with stripes of its own, so that one prepares files while another waits for the disk; and each leaves
+//! the last sync of a group to the next one, whose first it is. The surprise: a lone write on a quick disk is written where it
+//! was called, because two changes of thread cost it a fifth of its time.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -16,14 +18,17 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::config::Config;
 use crate::contended::Contended;
-use crate::failure::{again, failed};
-use crate::group::Writer;
+use crate::failure::{again, failed, unreadable};
+use crate::group::{Group, Writer};
 use crate::layout::Place;
+use crate::mount;
 use crate::queue::{Change, Demand, Queue};
-use crate::stripes::{Held, Stripe, Stripes};
+use crate::stripes::{Locks, Stripe, Stripes};
 
 /// How many groups are written at the same time.
 const LANES: usize = 2;
+/// From how many writes on one sync of the whole file system costs less than to sync each file and directory.
+const TOGETHER_FROM: usize = 4;
 /// How long a write may have taken for the next one to be done where it is called: as long as an async thread may be blocked
 /// without harm to the others.
 const INLINE_COMMIT_MAX: Duration = Duration::from_millis(1);
@@ -42,7 +47,7 @@ pub(crate) struct Committer {
 /// The working side.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    lanes: [Lane; LANES],
+    lanes: Vec<Lane>,
     pub(crate) writer: Writer,
     stripes: Stripes,
     pub(crate) contended: Contended,
@@ -55,13 +60,21 @@ struct Lane {
     queue: Queue,
     /// Held while its writes are done: whether the last group was of one write and quick, so that the next may be as well.
     is_calm: Mutex<bool>,
+    /// The store's directory where one `syncfs` of its file system is as good as syncing each file. It is opened for each lane,
+    /// because each must hear of a failure, and the kernel tells each open file once.
+    together: Option<File>,
 }
 
 impl Committer {
     /// Starts the threads. `inline` has a permit for each async thread that may be blocked.
     pub(crate) fn start(writer: Writer, config: &Config, inline: Arc<Semaphore>) -> Result<Self> {
         let stripes = Stripes::new(writer.layout.locks());
-        let lanes = std::array::from_fn(|_| Lane { queue: Queue::new(config, LANES), is_calm: Mutex::new(false) });
+        let mut lanes = Vec::with_capacity(LANES);
+        for _ in 0..LANES {
+            let root = writer.layout.root();
+            let together = mount::whole_file_system(root).map_err(|error| unreadable(root, error))?;
+            lanes.push(Lane { queue: Queue::new(config, LANES), is_calm: Mutex::new(false), together });
+        }
         let worker = Arc::new(Worker { lanes, writer, stripes, contended: Contended::default() });
         let committer = Self { worker, inline, threads: Mutex::default() };
         for lane in 0..LANES {
@@ -98,7 +111,7 @@ impl Committer {
             return Some(demand);
         }
         let begun = Instant::now();
-        self.worker.commit(vec![demand]);
+        self.worker.write_alone(vec![demand]);
         *is_calm = begun.elapsed() < INLINE_COMMIT_MAX;
         None
     }
@@ -173,15 +186,35 @@ impl Worker {
     /// Does what comes into one lane until it is closed.
     fn run(self: &Arc<Self>, lane: usize) {
         let Some(lane) = self.lanes.get(lane) else { return };
+        let (mut visible, mut demands) = (Group::default(), Vec::new());
         loop {
-            let taken = lane.queue.take();
-            if taken.is_empty() {
+            let others = visible.len() + demands.len();
+            demands.extend(if others == 0 { lane.queue.take() } else { lane.queue.take_now(others) });
+            if visible.len() + demands.len() == 0 {
                 return;
             }
             let mut is_calm = lane.is_calm.lock().unwrap_or_else(PoisonError::into_inner);
-            let (begun, is_alone) = (Instant::now(), taken.len() == 1);
-            self.commit(taken);
-            *is_calm = is_alone && begun.elapsed() < INLINE_COMMIT_MAX;
+            let (begun, is_alone) = (Instant::now(), visible.len() + demands.len() == 1);
+            (visible, demands) = self.turn(lane, visible, demands);
+            *is_calm = is_alone && visible.len() == 0 && begun.elapsed() < INLINE_COMMIT_MAX;
+        }
+    }
+
+    /// Ends the writes that are visible, and begins others: what is visible then, and what has to come later.
+    fn turn(self: &Arc<Self>, lane: &Lane, visible: Group, demands: Vec<Demand>) -> (Group, Vec<Demand>) {
+        let (now, later) = first_of_each(demands, &visible);
+        let (now, locks) = self.lock(now);
+        let now = self.unless_failed(now);
+        match &lane.together {
+            Some(root) if visible.len() > 0 || now.len() >= TOGETHER_FROM => {
+                let (visible, written) = self.writer.write_on(visible, now, locks, root);
+                self.note(written);
+                (visible, later)
+            }
+            _ => {
+                self.note(self.writer.write(now, &locks));
+                (Group::default(), later)
+            }
         }
     }
 
@@ -191,43 +224,40 @@ impl Worker {
         self.lanes.iter().for_each(|lane| lane.queue.fail(why));
     }
 
-    /// Does writes in rounds, so that of several writes to one object each sees the one before.
-    fn commit(self: &Arc<Self>, mut demands: Vec<Demand>) {
-        while !demands.is_empty() {
-            let (now, later) = first_of_each(demands);
-            self.round(now);
-            demands = later;
-        }
+    /// Does writes of different objects for themselves.
+    fn write_alone(self: &Arc<Self>, demands: Vec<Demand>) {
+        let (demands, locks) = self.lock(demands);
+        self.note(self.writer.write(self.unless_failed(demands), &locks));
     }
 
-    /// Does writes of different objects: together those whose stripes are free, the others when they become so.
-    fn round(self: &Arc<Self>, demands: Vec<Demand>) {
+    /// Takes the stripes of writes: those whose stripes are free, while the others are done when they become so.
+    fn lock(self: &Arc<Self>, demands: Vec<Demand>) -> (Vec<Demand>, Locks) {
         let mut stripes: BTreeMap<Stripe, Vec<Demand>> = BTreeMap::new();
         for demand in demands {
             stripes.entry(demand.stripe).or_default().push(demand);
         }
-        let (mut held, mut mine) = (Vec::with_capacity(stripes.len()), Vec::new());
+        let (mut locks, mut mine) = (Locks::new(), Vec::new());
         for (stripe, demands) in stripes {
             match self.stripes.try_take(stripe) {
-                Ok(Some(taken)) => {
-                    held.push(taken);
+                Ok(Some(held)) => {
+                    locks.insert(stripe, held);
                     mine.extend(demands);
                 }
                 Ok(None) => self.contended.hand_over(self, stripe, demands),
                 Err(error) => refuse(demands, &failed("take a lock in", &self.writer.layout.locks(), error)),
             }
         }
-        self.write(mine, &held);
+        (mine, locks)
     }
 
     /// Waits for a stripe, and does the writes under it that have come together by then. Blocks.
     pub(crate) fn when_free(&self, stripe: Stripe, take: impl FnOnce() -> Vec<Demand>) {
         match self.stripes.take(stripe) {
             Ok(held) => {
-                let mut demands = take();
+                let (mut demands, locks) = (take(), Locks::from([(stripe, held)]));
                 while !demands.is_empty() {
-                    let (now, later) = first_of_each(demands);
-                    self.write(now, std::slice::from_ref(&held));
+                    let (now, later) = first_of_each(demands, &Group::default());
+                    self.note(self.writer.write(self.unless_failed(now), &locks));
                     demands = later;
                 }
             }
@@ -235,11 +265,20 @@ impl Worker {
         }
     }
 
-    fn write(&self, demands: Vec<Demand>, held: &[Held]) {
-        if let Err(error) = self.lanes.iter().try_for_each(|lane| lane.queue.has_failed()) {
-            return refuse(demands, &error);
+    /// Refuses writes once the disk has failed.
+    fn unless_failed(&self, demands: Vec<Demand>) -> Vec<Demand> {
+        match self.lanes.iter().try_for_each(|lane| lane.queue.has_failed()) {
+            Ok(()) => demands,
+            Err(error) => {
+                refuse(demands, &error);
+                Vec::new()
+            }
         }
-        if let Err(why) = self.writer.write(demands, held) {
+    }
+
+    /// Takes no more writes once the disk has failed.
+    fn note(&self, written: Result<(), String>) {
+        if let Err(why) = written {
             self.fail(&why);
         }
     }
@@ -249,8 +288,8 @@ fn refuse(demands: Vec<Demand>, error: &Error) {
     demands.into_iter().for_each(|demand| demand.answer(Err(again(error))));
 }
 
-/// The first write to each object, and the others.
-fn first_of_each(demands: Vec<Demand>) -> (Vec<Demand>, Vec<Demand>) {
+/// The first write to each object, and the others, with those whose stripe is held for what is visible.
+fn first_of_each(demands: Vec<Demand>, visible: &Group) -> (Vec<Demand>, Vec<Demand>) {
     let mut seen: HashSet<Place> = HashSet::with_capacity(demands.len());
-    demands.into_iter().partition(|demand| seen.insert(demand.place.clone()))
+    demands.into_iter().partition(|demand| !visible.holds(demand.stripe) && seen.insert(demand.place.clone()))
 }

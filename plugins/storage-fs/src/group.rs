@@ -2,7 +2,7 @@
 //!
 //! Whoever calls this holds the stripes of all the writes. Up to the rename a failure of one write is its own and changes
 //! nothing; from there on its outcome is unknown, and after a failed sync of a directory nothing more may be written. The
-//! surprise: where the file system allows, many files are synced by one `syncfs`, which costs less than a fdatasync each.
+//! surprise: where the file system allows, one `syncfs` makes the renames of a group durable and the new files of the next.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
@@ -16,16 +16,13 @@ use delta_core::{Error, Result};
 use rustix::fs::syncfs;
 
 use crate::durable::{Durable, is_alive, make_durably, sync_directory};
-use crate::failure::{again, failed, is_refusal, unknown, unreadable};
+use crate::failure::{again, failed, is_refusal, stopped, unknown, unreadable};
 use crate::instance::Instance;
 use crate::layout::{Layout, Place};
 use crate::queue::{Change, Demand};
 use crate::read;
 use crate::sidecar::Sidecars;
-use crate::stripes::Held;
-
-/// From how many writes on one `syncfs` costs less than to sync each file and directory.
-const TOGETHER_FROM: usize = 4;
+use crate::stripes::{Held, Locks, Stripe};
 
 /// What writing needs.
 #[derive(Debug)]
@@ -35,8 +32,25 @@ pub(crate) struct Writer {
     pub(crate) durable: Durable,
     pub(crate) sidecars: Sidecars,
     pub(crate) temporaries: AtomicU64,
-    /// The store's directory where one `syncfs` of its file system is as good as syncing each file.
-    pub(crate) together: Option<File>,
+}
+
+/// Writes that are visible and wait for a sync, and the stripes that are held for them.
+#[derive(Default)]
+pub(crate) struct Group {
+    steps: Vec<Step>,
+    locks: Locks,
+}
+
+impl Group {
+    /// How many writes they are.
+    pub(crate) fn len(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Whether a stripe is held for them.
+    pub(crate) fn holds(&self, stripe: Stripe) -> bool {
+        self.locks.contains_key(&stripe)
+    }
 }
 
 /// One write on its way: what it came to, once that is known.
@@ -68,25 +82,49 @@ enum Then {
 impl Writer {
     /// Does writes of different objects under the stripes that are held for them, and answers each. The error is that the
     /// store must not be written any more.
-    pub(crate) fn write(&self, demands: Vec<Demand>, held: &[Held]) -> Result<(), String> {
+    pub(crate) fn write(&self, demands: Vec<Demand>, locks: &Locks) -> Result<(), String> {
+        let mut steps = self.begin(demands);
+        self.sync_data(&mut steps, None);
+        self.change(&mut steps, locks);
+        let synced = self.sync_directories(&mut steps, None);
+        self.finish(steps);
+        synced.and_then(|()| self.durable.trusted())
+    }
+
+    /// Syncs the whole file system, of which the store's directory is given, once for two groups: those that are visible are
+    /// answered, and the next become so. The error is that the store must not be written any more.
+    pub(crate) fn write_on(
+        &self,
+        mut visible: Group,
+        demands: Vec<Demand>,
+        locks: Locks,
+        root: &File,
+    ) -> (Group, Result<(), String>) {
+        let mut next = self.begin(demands);
+        let whole = syncfs(root).map_err(io::Error::from).and_then(|()| is_alive(root));
+        let synced = self.sync_directories(&mut visible.steps, Some(&whole));
+        self.finish(visible.steps);
+        drop(visible.locks);
+        let go_on = synced.and_then(|()| self.durable.trusted());
+        if let Err(why) = &go_on {
+            next.iter_mut().for_each(|step| step.go_on(|_, _| Err(stopped(why))));
+        }
+        self.sync_data(&mut next, Some(&whole));
+        self.change(&mut next, &locks);
+        let (steps, over) = next.into_iter().partition(|step| step.came_to.is_none());
+        self.finish(over);
+        (Group { steps, locks }, go_on)
+    }
+
+    /// Checks all, and prepares what they become.
+    fn begin(&self, demands: Vec<Demand>) -> Vec<Step> {
         let start = |demand| Step { demand, temporary: None, came_to: None };
         let mut steps: Vec<_> = demands.into_iter().map(start).collect();
         for step in &mut steps {
             step.go_on(|demand, _| check(demand));
             step.go_on(|demand, temporary| self.prepare(demand, temporary));
         }
-        let together = self.together.as_ref().filter(|_| steps.len() >= TOGETHER_FROM);
-        self.sync_data(&mut steps, together);
-        if held.iter().any(Held::is_lost) {
-            let message = "the lock files were removed while writing; nothing was written, restart the server";
-            steps.iter_mut().for_each(|step| step.go_on(|_, _| Err(Error::unavailable(message))));
-        }
-        for step in &mut steps {
-            step.go_on(|demand, temporary| self.apply(demand, temporary.as_ref()));
-        }
-        let synced = self.sync_directories(&mut steps, together);
-        self.finish(steps);
-        synced.and_then(|()| self.durable.trusted())
+        steps
     }
 
     /// Writes the new image into a temporary file of the same directory.
@@ -115,7 +153,16 @@ impl Writer {
         self.durable.ensure(&self.layout.space(place.name.space), &place.directory)
     }
 
-    /// Makes the change visible.
+    /// Makes the changes visible, unless a stripe was lost.
+    fn change(&self, steps: &mut [Step], locks: &Locks) {
+        if locks.values().any(Held::is_lost) {
+            let message = "the lock files were removed while writing; nothing was written, restart the server";
+            steps.iter_mut().for_each(|step| step.go_on(|_, _| Err(Error::unavailable(message))));
+        }
+        steps.iter_mut().for_each(|step| step.go_on(|demand, temporary| self.apply(demand, temporary.as_ref())));
+    }
+
+    /// Makes one change visible.
     fn apply(&self, demand: &Demand, temporary: Option<&(PathBuf, File)>) -> Result<Then> {
         let path = &demand.place.path;
         match (&demand.change, temporary) {
@@ -155,16 +202,15 @@ impl Writer {
         Ok(Then::GoOn)
     }
 
-    /// Makes the temporary files durable; a failure changes nothing.
-    fn sync_data(&self, steps: &mut [Step], together: Option<&File>) {
-        let of_all = together.map(syncfs);
+    /// Makes the temporary files durable, those that a sync of the whole file system did not; a failure changes nothing.
+    fn sync_data(&self, steps: &mut [Step], whole: Option<&io::Result<()>>) {
         for step in steps {
             step.go_on(|demand, temporary| {
                 let path = &demand.place.path;
-                let synced = match (temporary, &of_all) {
+                let synced = match (temporary, whole) {
                     (None, _) => Ok(()),
                     (Some(_), Some(Ok(()))) if path.starts_with(self.layout.root()) => Ok(()),
-                    (Some(_), Some(Err(error))) => Err(io::Error::from(*error)),
+                    (Some(_), Some(Err(error))) => Err(repeated(error)),
                     (Some((_, file)), _) => file.sync_data(),
                 };
                 synced.map_err(|error| failed("sync the new state of", path, error)).map(|()| Then::GoOn)
@@ -172,16 +218,16 @@ impl Writer {
         }
     }
 
-    /// Makes the changes durable; after a failure nobody knows what the disk holds.
-    fn sync_directories(&self, steps: &mut [Step], together: Option<&File>) -> Result<(), String> {
+    /// Makes the changes durable, those that a sync of the whole file system did not; after a failure nobody knows what the
+    /// disk holds.
+    fn sync_directories(&self, steps: &mut [Step], whole: Option<&io::Result<()>>) -> Result<(), String> {
         let open = |step: &&Step| step.came_to.is_none();
         let mut directories: BTreeSet<_> =
             steps.iter().filter(open).map(|step| step.demand.place.directory.clone()).collect();
         let mut results = BTreeMap::new();
-        if let (Some(root), false) = (together, directories.is_empty()) {
+        if let (Some(whole), false) = (whole, directories.is_empty()) {
             directories.retain(|directory| !directory.starts_with(self.layout.root()));
-            let synced = syncfs(root).map_err(io::Error::from).and_then(|()| is_alive(root));
-            let synced = synced.map_err(|error| unknown("sync", self.layout.root(), &error));
+            let synced = whole.as_ref().copied().map_err(|error| unknown("sync", self.layout.root(), error));
             results.insert(self.layout.root().to_owned(), synced);
         }
         for directory in directories {
@@ -232,6 +278,11 @@ fn check(demand: &Demand) -> Result<Then> {
         (Change::Delete, None) if !place.directory.exists() => Ok(Then::Done),
         _ => Ok(Then::GoOn),
     }
+}
+
+/// The same error once more: it concerns several writes.
+fn repeated(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
 /// Whether the object in a file is the one with this revision.

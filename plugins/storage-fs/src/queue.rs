@@ -119,10 +119,12 @@ impl Queue {
             }
             waiting = self.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
-        let count = waiting.demands.len().min(self.commit_writes_max);
-        let taken: Vec<_> = waiting.demands.drain(..count).collect();
-        waiting.bytes -= taken.iter().map(Demand::bytes).sum::<usize>();
-        taken
+        waiting.take(self.commit_writes_max)
+    }
+
+    /// Takes writes that wait already, as many as may share a commit with so many others.
+    pub(crate) fn take_now(&self, others: usize) -> Vec<Demand> {
+        self.waiting().take(self.commit_writes_max.saturating_sub(others))
     }
 
     /// Whether nothing waits and writes are taken.
@@ -167,6 +169,12 @@ impl Queue {
 }
 
 impl Waiting {
+    fn take(&mut self, most: usize) -> Vec<Demand> {
+        let taken: Vec<_> = self.demands.drain(..self.demands.len().min(most)).collect();
+        self.bytes -= taken.iter().map(Demand::bytes).sum::<usize>();
+        taken
+    }
+
     fn accepts(&self) -> Result<()> {
         match &self.end {
             None => Ok(()),

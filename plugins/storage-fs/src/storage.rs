@@ -63,9 +63,9 @@ impl FsStorage {
         let sweeping = Mutex::new(sweep_in_background(layout.clone()));
         let sidecars = Sidecars::start(config.sidecar, instance.temporary_prefix())?;
         let (durable, temporaries) = (Durable::default(), AtomicU64::new(0));
-        let together = mount::whole_file_system(layout.root()).map_err(|error| unreadable(layout.root(), error))?;
-        let is_local = together.is_some();
-        let writer = Writer { layout, instance, durable, sidecars, temporaries, together };
+        let whole = mount::whole_file_system(layout.root()).map_err(|error| unreadable(layout.root(), error))?;
+        let is_local = whole.is_some();
+        let writer = Writer { layout, instance, durable, sidecars, temporaries };
         let threads = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
         let inline = Arc::new(Semaphore::new(threads.saturating_sub(1)));
         let committer = Arc::new(Committer::start(writer, config, inline.clone())?);

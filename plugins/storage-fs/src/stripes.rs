@@ -3,6 +3,7 @@
 //! A lock is a `flock` on a file that is opened anew each time, so it keeps out the other threads of this process as well as
 //! other processes.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -29,6 +30,9 @@ impl Stripe {
         usize::from(self.0) % parts
     }
 }
+
+/// Stripes that are held.
+pub(crate) type Locks = BTreeMap<Stripe, Held>;
 
 /// A lock on a file, held until the value is dropped.
 #[derive(Debug)]
