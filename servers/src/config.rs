@@ -36,6 +36,9 @@ pub(crate) const ENV_PREFIX: &str = "DELTADB_";
 /// Variables that belong to the client commands.
 const CLIENT_VARIABLES: [&str; 3] = ["url", "token", "ca_cert"];
 
+/// How many mains a worker may have.
+const MAINS_MAX: usize = 16;
+
 /// How logs are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -279,6 +282,16 @@ impl Config {
                 ..PatchLimits::default()
             },
             ..defaults
+        }
+    }
+
+    /// Where the mains of a worker are.
+    pub(crate) fn mains(&self) -> Result<Vec<&str>> {
+        let mains: Vec<_> = self.main_addr.split(',').map(str::trim).collect();
+        match mains.iter().enumerate().find(|(at, main)| mains.iter().take(*at).any(|before| before == *main)) {
+            Some((_, twice)) => bail!("--main-addr names {twice} twice; name each main once"),
+            None if mains.len() > MAINS_MAX => bail!("--main-addr names more than {MAINS_MAX} mains; name fewer"),
+            None => Ok(mains),
         }
     }
 

@@ -13,6 +13,7 @@ store's keys from the main, once it has shown the join token, or a certificate.
 Examples:
   deltadb worker --dev --shared-fs ./shared/db --worker-id w1
   deltadb worker --main-addr 127.0.0.1:50051 --shared-fs ./shared/db --join-token-file ./join.token
+  deltadb worker --main-addr 127.0.0.1:50051,127.0.0.1:50052 --shared-fs ./shared/db --join-token-file ./join.token
   deltadb worker --main-addr https://main.example:50051 --shared-fs /mnt/db --worker-id w1 \\
     --cluster-ca ca.pem --cluster-cert w1.pem --cluster-key w1.key";
 
@@ -25,9 +26,10 @@ pub(crate) struct WorkerArgs {
     /// Work for a `deltadb main --dev` of the same user, whose join token it finds by itself
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     dev: Option<bool>,
-    /// Where the main's gRPC listens: host:port on this machine, https://host:port on another [default: 127.0.0.1:50051]
+    /// Where the main's gRPC listens: host:port on this machine, https://host:port on another; again or after a comma for
+    /// each further main of the store [default: 127.0.0.1:50051]
     #[arg(long, value_name = "ADDR")]
-    main_addr: Option<String>,
+    main_addr: Vec<String>,
     /// How the worker is called, by its main and in what it writes [default: the host's name]
     #[arg(long, value_name = "ID")]
     worker_id: Option<String>,
@@ -93,7 +95,7 @@ impl WorkerArgs {
         let path = |path: Option<PathBuf>| path.map(|path| Value::from(path.to_string_lossy().into_owned()));
         let fields = [
             ("dev", self.dev.map(Value::from)),
-            ("main_addr", self.main_addr.map(Value::from)),
+            ("main_addr", (!self.main_addr.is_empty()).then(|| Value::from(self.main_addr.join(",")))),
             ("worker_id", self.worker_id.map(Value::from)),
             ("join_token_file", path(self.join_token_file)),
             ("cluster_ca", path(self.cluster_ca)),

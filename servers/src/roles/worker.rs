@@ -49,7 +49,9 @@ async fn work(config: Config) -> Result<()> {
              and --cluster-key, or --dev to both"
         ),
     };
-    let link = Link::new(&config.main_addr, papers, config.insecure_cluster, join, worker.clone())?;
+    let mains = config.mains()?;
+    let link = |main: &&str| Link::new(main, papers.clone(), config.insecure_cluster, join.clone(), worker.clone());
+    let links = mains.iter().map(link).collect::<Result<Vec<_>>>()?;
     let validator = serve::validator(&config)?;
     let (storage, place) = store::open_place(&config).await?;
     if !storage.capabilities().shared {
@@ -81,7 +83,7 @@ async fn work(config: Config) -> Result<()> {
         tracing::info!("stopping: no new tasks, those at work are ended");
         signalled.cancel();
     });
-    let worked = worker::run(link, parts, stop.clone()).await;
+    let worked = worker::run(links, parts, stop.clone()).await;
     stop.cancel();
     health.await??;
     if let Some(page) = page {

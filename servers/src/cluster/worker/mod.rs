@@ -1,7 +1,8 @@
-//! The worker's side: it dials a main, subscribes, and does what comes down its stream.
+//! The worker's side: it dials its mains, subscribes to each, and does what comes down their streams.
 //!
 //! It goes on for ever: when a main is gone it looks for it again, soon at first and then every second. Only what a restart
-//! would not mend ends it, and only before it has served: a wrong credential, another store, an unsafe link.
+//! would not mend ends it, and only if that is so of every main before it has served one: a wrong credential, another
+//! store, an unsafe link.
 
 mod dial;
 mod papers;
@@ -9,7 +10,8 @@ mod standing;
 mod stream;
 mod work;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -73,24 +75,37 @@ struct Holding {
     generation: u64,
 }
 
-/// Works for a main until `stop`.
-pub(crate) async fn run(link: Link, parts: Parts, stop: CancellationToken) -> Result<()> {
-    let (mut holding, mut key) = (None, NextKey::default());
+/// What the streams to all mains share: one memory of documents, and one set of keys.
+struct Team {
+    parts: Parts,
+    holding: Mutex<Option<Holding>>,
+    /// The mains that nothing but a change of somebody's mind would make this worker serve, by their places.
+    hopeless: Mutex<HashSet<usize>>,
+    mains: usize,
+}
+
+/// Works for these mains, which share a store, until `stop`.
+pub(crate) async fn run(links: Vec<Link>, parts: Parts, stop: CancellationToken) -> Result<()> {
+    let (holding, hopeless) = Default::default();
+    let team = Team { parts, holding, hopeless, mains: links.len() };
+    let each = links.iter().enumerate().map(|(place, link)| work_for(link, place, &team, &stop));
+    futures::future::try_join_all(each).await.map(drop)
+}
+
+/// Works for one main until `stop`, and looks for it again whenever it is gone.
+async fn work_for(link: &Link, place: usize, team: &Team, stop: &CancellationToken) -> Result<()> {
+    let mut key = NextKey::default();
     let (mut pause, mut said) = (BACKOFF_MIN, String::new());
     while !stop.is_cancelled() {
         let began = tokio::time::Instant::now();
-        match once(&link, &parts, &mut holding, &mut key, &stop).await {
-            Ok(()) => break,
-            Err(Trouble::Lasting(error)) if holding.is_none() => return Err(error.into()),
-            Err(trouble) => {
-                let text = trouble.error().to_string();
-                // Once is enough for one that comes every second.
-                if text != said {
-                    tracing::warn!(error = %text, "not at work; looking for the main again");
-                    said = text;
-                }
-            }
+        let Err(trouble) = once(link, place, team, &mut key, stop).await else { break };
+        let text = trouble.error().to_string();
+        // Once is enough for one that comes every second.
+        if text != said {
+            tracing::warn!(error = %text, main = link.main(), "not at work; looking for the main again");
+            said = text;
         }
+        team.may_go_on(place, trouble)?;
         // A stream that lasted says that the main was well until now.
         pause = if began.elapsed() > BACKOFF_MAX { BACKOFF_MIN } else { (pause * 2).min(BACKOFF_MAX) };
         let _slept = stop.run_until_cancelled(tokio::time::sleep(pause)).await;
@@ -98,14 +113,49 @@ pub(crate) async fn run(link: Link, parts: Parts, stop: CancellationToken) -> Re
     Ok(())
 }
 
+impl Team {
+    /// An error when nobody was ever served, and none of the mains is of any use as things are.
+    fn may_go_on(&self, place: usize, trouble: Trouble) -> Result<()> {
+        let mut hopeless = self.hopeless.lock().unwrap_or_else(PoisonError::into_inner);
+        match trouble {
+            Trouble::Passing(_) => _ = hopeless.remove(&place),
+            Trouble::Lasting(error) => {
+                hopeless.insert(place);
+                if hopeless.len() == self.mains && self.holding().is_none() {
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn holding(&self) -> MutexGuard<'_, Option<Holding>> {
+        self.holding.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The hands with the keys of this superblock, which every storage of ours agrees on: what is in memory counts on.
+    fn hands(&self, superblock: Superblock) -> Result<Hands, Trouble> {
+        let (store, generation) = (superblock.keyring.store(), superblock.generation);
+        let mut holding = self.holding();
+        let same = holding.as_ref().filter(|held| held.store == store && held.generation == generation);
+        if let Some(held) = same {
+            return Ok(held.hands.clone());
+        }
+        let hands = hands(&self.parts, superblock)?;
+        *holding = Some(Holding { hands: hands.clone(), store, generation });
+        Ok(hands)
+    }
+}
+
 /// Dials, subscribes, and works until the stream is over; `Ok` after it was told to stop.
 async fn once(
     link: &Link,
-    parts: &Parts,
-    holding: &mut Option<Holding>,
+    place: usize,
+    team: &Team,
     key: &mut NextKey,
     stop: &CancellationToken,
 ) -> Result<(), Trouble> {
+    let parts = &team.parts;
     let subscribing = async {
         let channel = link.connect().await?;
         let enrolled = link.subscribe(&channel, &*parts.storage, key, None).await?;
@@ -115,29 +165,24 @@ async fn once(
     let (channel, enrolled) = subscribed?;
     harden::wipe_stack();
     let lease = (enrolled.token, enrolled.lifetime);
-    let (store, generation) = (enrolled.superblock.keyring.store(), enrolled.superblock.generation);
-    // The same keys: what is in memory counts on.
-    if holding.as_ref().is_none_or(|held| held.store != store || held.generation != generation) {
-        *holding = Some(Holding { hands: hands(parts, enrolled.superblock)?, store, generation });
-    }
-    let Some(held) = holding else { return Ok(()) };
+    let generation = enrolled.superblock.generation;
+    let hands = team.hands(enrolled.superblock)?;
     let renew = async |token: &SecretText| {
         // Over a connection of its own, which shows the certificate that is current.
         let channel = link.connect().await?;
         let again = link.subscribe(&channel, &*parts.storage, &mut NextKey::default(), Some(token)).await?;
-        let same = again.superblock.keyring.store() == store && again.superblock.generation == generation;
-        if same {
-            Ok((again.token, again.lifetime))
-        } else {
-            Err(Trouble::Lasting(Error::unavailable("the keys changed")))
+        harden::wipe_stack();
+        match again.superblock.generation == generation {
+            true => Ok((again.token, again.lifetime)),
+            false => Err(Trouble::Lasting(Error::unavailable("the keys changed"))),
         }
     };
     let begun = async |out: &_| {
-        parts.standing.begun(held.hands.clone(), out).await;
+        parts.standing.begun(place, hands.clone(), out).await;
         print_line(&format!("Worker:    {} works for {}", parts.worker, link.main()));
     };
-    let worked = stream::run(&channel, (held.hands.clone(), parts.work.clone()), lease, renew, begun, stop).await;
-    parts.standing.over().await;
+    let worked = stream::run(&channel, (hands.clone(), parts.work.clone()), lease, renew, begun, stop).await;
+    parts.standing.over(place).await;
     worked
 }
 

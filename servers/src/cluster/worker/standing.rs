@@ -1,5 +1,6 @@
-//! How a worker stands: whether it has a main, what waits for the stream to it, and what it did.
+//! How a worker stands: whether it has a main, what waits for the streams to its mains, and what it did.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use delta_core::engine::{EngineStats, Hands};
@@ -13,13 +14,15 @@ use crate::grpc::api::delta::v1::FromWorker;
 pub(crate) struct Standing {
     health: HealthReporter,
     now: Mutex<Now>,
+    /// Held while its health is said, so that what is said last is so.
+    turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
 struct Now {
     hands: Option<Hands>,
-    /// Where its answers go, while there is a stream.
-    stream: Option<mpsc::WeakSender<FromWorker>>,
+    /// Where its answers go, for each main that there is a stream to, by the main's place.
+    streams: HashMap<usize, mpsc::WeakSender<FromWorker>>,
     streams_opened: u64,
 }
 
@@ -27,7 +30,7 @@ struct Now {
 #[derive(Debug, Default)]
 pub(crate) struct Stood {
     pub(crate) stats: EngineStats,
-    /// Streams that are open: one or none.
+    /// Streams that are open: one for each main.
     pub(crate) streams: u64,
     pub(crate) streams_opened: u64,
     /// Answers that wait for the connection.
@@ -37,8 +40,8 @@ pub(crate) struct Stood {
 impl Standing {
     /// A worker without a main.
     pub(crate) async fn new(health: HealthReporter) -> Self {
-        let standing = Self { health, now: Mutex::default() };
-        standing.over().await;
+        let standing = Self { health, now: Mutex::default(), turn: tokio::sync::Mutex::default() };
+        standing.say().await;
         standing
     }
 
@@ -46,31 +49,38 @@ impl Standing {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// It has a main: these hands do the work, and what they did is said there.
-    pub(super) async fn begun(&self, hands: Hands, stream: &mpsc::Sender<FromWorker>) {
+    /// It has this main: these hands do the work, and what they did is said there.
+    pub(super) async fn begun(&self, main: usize, hands: Hands, stream: &mpsc::Sender<FromWorker>) {
         {
             let mut now = self.now();
             now.hands = Some(hands);
-            now.stream = Some(stream.downgrade());
+            now.streams.insert(main, stream.downgrade());
             now.streams_opened += 1;
         }
-        self.health.set_service_status("", ServingStatus::Serving).await;
+        self.say().await;
     }
 
-    /// It has no main.
-    pub(super) async fn over(&self) {
-        self.now().stream = None;
-        self.health.set_service_status("", ServingStatus::NotServing).await;
+    /// It has this main no more.
+    pub(super) async fn over(&self, main: usize) {
+        self.now().streams.remove(&main);
+        self.say().await;
+    }
+
+    async fn say(&self) {
+        let _turn = self.turn.lock().await;
+        let has_main = !self.now().streams.is_empty();
+        let status = if has_main { ServingStatus::Serving } else { ServingStatus::NotServing };
+        self.health.set_service_status("", status).await;
     }
 
     /// How it stands now.
     pub(crate) fn look(&self) -> Stood {
         let now = self.now();
-        let stream = now.stream.as_ref().and_then(mpsc::WeakSender::upgrade);
-        let queued = stream.as_ref().map_or(0, |stream| stream.max_capacity().saturating_sub(stream.capacity()));
+        let streams: Vec<_> = now.streams.values().filter_map(mpsc::WeakSender::upgrade).collect();
+        let queued: usize = streams.iter().map(|stream| stream.max_capacity().saturating_sub(stream.capacity())).sum();
         Stood {
             stats: now.hands.as_ref().map(Hands::stats).unwrap_or_default(),
-            streams: u64::from(stream.is_some()),
+            streams: streams.len() as u64,
             streams_opened: now.streams_opened,
             queued: queued as u64,
         }
