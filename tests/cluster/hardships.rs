@@ -59,7 +59,7 @@ fn workers_whose_clocks_are_an_hour_off_write_in_order_and_serve_nothing_stale()
         Ok(library) => library,
         Err(why) => return skipped(&why),
     };
-    let mut cluster = Cluster::with(0, &["--worker-ttl", "4s"]);
+    let mut cluster = Cluster::with(0, &["--worker-ttl", "10s"]);
     let hire = |cluster: &mut Cluster, id: &str, sign: char| {
         let start = cluster.place.worker(id, cluster.main.grpc_address()).variable("LD_PRELOAD", &library);
         let start = start.variable("FAKETIME", format!("{sign}{}", OFF.as_secs()));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use delta_tests::linear::{Befell, Failure, Plan, Report, run};
+use delta_tests::linear::{Befell, Failure, Plan, Report, Staff, run};
 
 use crate::support::PROGRAM;
 
@@ -37,7 +37,7 @@ fn what_clients_of_one_main_see_is_linearizable_whatever_fails() {
 
 #[test]
 fn what_clients_of_two_mains_see_is_linearizable_whatever_fails() {
-    let report = is_linearizable(&Plan::new(PROGRAM, 2, TIME));
+    let report = is_linearizable(&Plan { staff: Staff::Shared, ..Plan::new(PROGRAM, 2, TIME) });
     assert!(report.befell != Befell::default() && report.unknown > 0, "nothing was ever in doubt: {report}");
 }
 

@@ -20,7 +20,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub use checker::check;
-pub use cluster::Befell;
+pub use cluster::{Befell, Staff};
 pub use facts::Violation;
 pub use history::{Answer, Call, Operation, Tag, When};
 pub use proxy::{Door, Line, Proxy};
@@ -41,8 +41,10 @@ pub struct Plan {
     pub program: PathBuf,
     /// How many mains share the store.
     pub mains: usize,
-    /// How many workers each has.
-    pub workers_of_each: usize,
+    /// How many workers each has, or all together.
+    pub workers: usize,
+    /// Whose they are.
+    pub staff: Staff,
     /// What workers are told besides.
     pub worker_arguments: Vec<String>,
     /// Whether anything fails.
@@ -58,11 +60,11 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A run with trouble: so many mains with three workers each.
+    /// A run with trouble: so many mains, each with three workers of its own.
     pub fn new(program: impl Into<PathBuf>, mains: usize, time: Duration) -> Self {
         let (program, worker_arguments, seed) = (program.into(), Vec::new(), Random::seed());
-        let (workers_of_each, is_troubled, clients, keys) = (3, true, 12, 5);
-        Self { program, mains, workers_of_each, worker_arguments, is_troubled, clients, keys, time, seed }
+        let (workers, staff, is_troubled, clients, keys) = (3, Staff::Own, true, 12, 5);
+        Self { program, mains, workers, staff, worker_arguments, is_troubled, clients, keys, time, seed }
     }
 }
 
@@ -132,7 +134,8 @@ pub fn run(plan: &Plan) -> Result<Report, Failure> {
         program: plan.program.clone(),
         directory: directory.path().into(),
         mains: plan.mains,
-        workers_of_each: plan.workers_of_each,
+        workers: plan.workers,
+        staff: plan.staff,
         worker_arguments: plan.worker_arguments.clone(),
     };
     let mut random = Random::new(plan.seed);

@@ -1,5 +1,5 @@
-//! Linearizability by hand: `cargo run -p delta-tests --bin linear -- --runs 100 --seconds 60 [--mains 2] [--workers 3]
-//! [--clients 12] [--keys 5] [--calm 1] [--cache-max-stale 1h] [--seed N]`.
+//! Linearizability by hand: `cargo run -p delta-tests --bin linear -- --runs 100 --seconds 60 [--mains 2] [--shared 1]
+//! [--workers 3] [--clients 12] [--keys 5] [--calm 1] [--cache-max-stale 1h] [--seed N]`.
 //!
 //! It is the cluster, too: it starts itself with `main` and `worker`, unless `DELTADB_BIN` names another program.
 
@@ -7,7 +7,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use delta_tests::linear::{Failure, Plan, run};
+use delta_tests::linear::{Failure, Plan, Staff, run};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -71,7 +71,8 @@ fn plan(arguments: &[String]) -> Result<(Plan, u64), String> {
             "--runs" => runs = number,
             "--seconds" => plan.time = Duration::from_secs(number),
             "--mains" => plan.mains = small,
-            "--workers" => plan.workers_of_each = small,
+            "--shared" => plan.staff = if number == 0 { Staff::Own } else { Staff::Shared },
+            "--workers" => plan.workers = small,
             "--clients" => plan.clients = small,
             "--keys" => plan.keys = small,
             "--calm" => plan.is_troubled = number == 0,

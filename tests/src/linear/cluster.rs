@@ -20,8 +20,18 @@ pub(super) struct Wanted {
     pub(super) program: PathBuf,
     pub(super) directory: PathBuf,
     pub(super) mains: usize,
-    pub(super) workers_of_each: usize,
+    pub(super) workers: usize,
+    pub(super) staff: Staff,
     pub(super) worker_arguments: Vec<String>,
+}
+
+/// Whose workers there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Staff {
+    /// Each main has workers of its own.
+    Own,
+    /// Each worker works for every main.
+    Shared,
 }
 
 /// What befell them, how often.
@@ -79,9 +89,9 @@ struct Main {
 }
 
 struct Hand {
-    main: usize,
     start: Start,
-    proxy: Proxy,
+    /// The mains that it works for, and its line to each.
+    lines: Vec<(usize, Proxy)>,
     worker: Option<Worker>,
     ill: Option<(Illness, Instant)>,
 }
@@ -110,16 +120,30 @@ impl Cluster {
             let server = start.up();
             let main = Main { start, server, rest: Door::default(), grpc: Door::default() };
             main.open();
-            for worker in 0..wanted.workers_of_each {
-                let proxy = Proxy::to(&main.grpc);
-                let start = place.worker(&format!("m{number}w{worker}"), proxy.address()).variable("RUST_LOG", "info");
-                let start = wanted.worker_arguments.iter().fold(start, Start::arg);
-                let worker = Some(Worker::up(&start, &main.server));
-                cluster.hands.push(Hand { main: number, start, proxy, worker, ill: None });
-            }
             cluster.mains.push(main);
         }
+        let all: Vec<usize> = (0..wanted.mains).collect();
+        let employers: Vec<&[usize]> = match wanted.staff {
+            Staff::Own => all.chunks(1).collect(),
+            Staff::Shared => vec![&all],
+        };
+        for mains in employers {
+            (0..wanted.workers).for_each(|number| cluster.hire(&place, mains, number, wanted));
+        }
         cluster
+    }
+
+    /// Starts a worker of these mains.
+    fn hire(&mut self, place: &Place, mains: &[usize], number: usize, wanted: &Wanted) {
+        let line = |main: &usize| Some((*main, Proxy::to(&self.mains.get(*main)?.grpc)));
+        let lines: Vec<_> = mains.iter().filter_map(line).collect();
+        let addresses: Vec<_> = lines.iter().map(|(_, proxy)| proxy.address().to_string()).collect();
+        let id = format!("m{}w{number}", mains.first().copied().unwrap_or_default());
+        let start = place.worker_without_token(&id, &addresses.join(",")).arg("--join-token-file").arg(place.token());
+        let start = wanted.worker_arguments.iter().fold(start.variable("RUST_LOG", "info"), Start::arg);
+        let mut hand = Hand { start, lines, worker: None, ill: None };
+        hand.begin(&self.mains);
+        self.hands.push(hand);
     }
 
     /// Where the mains listen, whichever process it is.
@@ -157,8 +181,8 @@ impl Cluster {
             }
         };
         let at = self.random.index(self.hands.len());
-        let Some(main) = self.hands.get(at).map(|hand| hand.main) else { return };
-        let well = self.hands.iter().filter(|hand| hand.main == main && hand.ill.is_none()).count();
+        let Some(main) = self.hands.get(at).map(Hand::first_main) else { return };
+        let well = self.hands.iter().filter(|hand| hand.first_main() == main && hand.ill.is_none()).count();
         let Some(hand) = self.hands.get_mut(at).filter(|hand| well > 1 && hand.ill.is_none()) else { return };
         self.deck.pop();
         match illness {
@@ -172,7 +196,10 @@ impl Cluster {
             }
             Illness::CutOff(line) => {
                 self.befell.cut_off += 1;
-                hand.proxy.set(line);
+                // From one of its mains, and now and then from each.
+                let only = self.random.index(hand.lines.len() + 1);
+                let is_cut = |at: usize| at == only || only == hand.lines.len();
+                hand.lines.iter().enumerate().filter(|(at, _)| is_cut(*at)).for_each(|(_, (_, proxy))| proxy.set(line));
             }
         }
         let length = Duration::from_millis(ILL_MILLIS.start + self.random.below(ILL_MILLIS.end - ILL_MILLIS.start));
@@ -184,12 +211,9 @@ impl Cluster {
         for hand in &mut self.hands {
             let Some((illness, _)) = hand.ill.filter(|(_, end)| *end <= now) else { continue };
             match illness {
-                Illness::Dead => {
-                    let main = self.mains.get(hand.main).expect("its main");
-                    hand.worker = Some(Worker::up(&hand.start, &main.server));
-                }
+                Illness::Dead => hand.begin(&self.mains),
                 Illness::Paused => hand.worker.iter().for_each(Worker::wake),
-                Illness::CutOff(_) => hand.proxy.set(Line::Open),
+                Illness::CutOff(_) => hand.lines.iter().for_each(|(_, proxy)| proxy.set(Line::Open)),
             }
             hand.ill = None;
         }
@@ -206,6 +230,19 @@ impl Cluster {
         main.server.crash();
         main.server = main.start.up();
         main.open();
+    }
+}
+
+impl Hand {
+    /// Whose it is, for counting those who are well.
+    fn first_main(&self) -> usize {
+        self.lines.first().map_or(0, |(main, _)| *main)
+    }
+
+    /// Starts it, once it has been killed.
+    fn begin(&mut self, mains: &[Main]) {
+        let main = mains.get(self.first_main()).expect("its main");
+        self.worker = Some(Worker::up(&self.start, &main.server));
     }
 }
 
