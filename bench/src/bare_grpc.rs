@@ -19,6 +19,12 @@ const PING_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Serves until the process is killed.
 pub(crate) fn run(addr: SocketAddr, document_bytes: usize) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(addr, document_bytes))
+}
+
+/// The same in a runtime that there is.
+pub(crate) async fn serve(addr: SocketAddr, document_bytes: usize) -> Result<()> {
     let bare = EntitiesServer::new(Bare { document: Bytes::from(document(document_bytes)) });
     let server = Server::builder()
         .tcp_nodelay(true)
@@ -26,8 +32,7 @@ pub(crate) fn run(addr: SocketAddr, document_bytes: usize) -> Result<()> {
         .http2_keepalive_interval(Some(PING_INTERVAL))
         .http2_keepalive_timeout(Some(PING_DEADLINE))
         .add_service(bare);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(server.serve(addr))?;
+    server.serve(addr).await?;
     Ok(())
 }
 

@@ -66,6 +66,8 @@ enum Subject {
     Put,
     /// Storage fs: durable writes against a loop of the same calls, checked reads against embedded
     Fs,
+    /// A main and one worker against `serve` on the same storage, and a worker's stream against unary tonic
+    Cluster,
     /// GET and PUT at 1 connection
     Latency,
     /// Sealing and opening 1 KiB
@@ -148,6 +150,7 @@ fn compare(cli: &Cli) -> Result<Vec<Row>> {
         (matches!(cli.command, Subject::Latency), latency::compare),
         (matches!(cli.command, Subject::Put), put::compare),
         (matches!(cli.command, Subject::Fs), compare::fs::compare),
+        (matches!(cli.command, Subject::Cluster), compare::cluster::compare),
         (matches!(cli.command, Subject::Seal), seal::compare),
         (matches!(cli.command, Subject::Published), published::compare),
     ] {

@@ -26,8 +26,22 @@ pub(crate) struct Server {
     /// Where gRPC is, if it has a port of its own.
     pub(crate) grpc_addr: SocketAddr,
     child: Child,
+    /// Who does its work, if it does not do it itself.
+    worker: Option<Worker>,
     log: PathBuf,
     started: Instant,
+}
+
+/// A worker of a main; dropping it kills it.
+#[derive(Debug)]
+struct Worker(Child);
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to kill.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 impl Server {
@@ -51,6 +65,27 @@ impl Server {
         command.arg("--shared-fs").arg(directory.join("shared")).env("ADMIN_KEY", ADMIN_KEY);
         let mut server = Self::start("deltadb fs", addr, command, directory, None)?;
         server.grpc_addr = grpc_addr;
+        Ok(server)
+    }
+
+    /// `deltadb main` and one `deltadb worker` over the same kind of directory.
+    pub(crate) fn deltadb_cluster(binary: &Path, directory: &Path) -> Result<Self> {
+        let [addr, grpc_addr] = [free_address()?, free_address()?];
+        let (shared, token) = (directory.join("shared"), directory.join("join.token"));
+        std::fs::write(&token, "a-join-token-of-the-bench\n")?;
+        let mut command = Command::new(binary);
+        command.args(["main", "--dev", "--rest-addr", &addr.to_string(), "--grpc-addr", &grpc_addr.to_string()]);
+        command.arg("--data-dir").arg(directory.join("keys")).env("ADMIN_KEY", ADMIN_KEY);
+        command.arg("--shared-fs").arg(&shared).arg("--join-token-file").arg(&token);
+        let mut server = Self::start("main", addr, command, directory, None)?;
+        server.grpc_addr = grpc_addr;
+        let mut command = Command::new(binary);
+        command.args(["worker", "--worker-id", "w1", "--main-addr", &grpc_addr.to_string()]);
+        command.arg("--shared-fs").arg(&shared).arg("--join-token-file").arg(&token);
+        let output = File::create(directory.join("worker.log"))?;
+        let child = command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).spawn()?;
+        server.worker = Some(Worker(child));
+        server.until("it has a worker", |server| server.get("/health/ready").is_ok_and(|(status, _)| status == 200))?;
         Ok(server)
     }
 
@@ -97,7 +132,7 @@ impl Server {
         }
         let started = Instant::now();
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
-        let mut server = Self { name, addr, grpc_addr: addr, child, log, started };
+        let mut server = Self { name, addr, grpc_addr: addr, child, worker: None, log, started };
         server.until("it listens", |server| TcpStream::connect(server.addr).is_ok())?;
         Ok(server)
     }
@@ -136,9 +171,11 @@ impl Server {
         }
     }
 
-    /// Processor time used so far, in user and kernel mode.
+    /// Processor time used so far, in user and kernel mode, a worker's with it.
     pub(crate) fn cpu(&self) -> Result<Duration> {
-        Ok(machine::duration(machine::process_ticks(&self.child.id().to_string(), 2)?))
+        let ids = [Some(self.child.id()), self.worker.as_ref().map(|worker| worker.0.id())];
+        let used = ids.into_iter().flatten().map(|id| machine::process_ticks(&id.to_string(), 2));
+        Ok(machine::duration(used.sum::<Result<_>>()?))
     }
 
     /// Resident memory, in bytes.
@@ -163,6 +200,6 @@ impl Drop for Server {
     }
 }
 
-fn free_address() -> Result<SocketAddr> {
+pub(crate) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }

@@ -45,6 +45,9 @@ pub fn openapi() -> String {
 
 pub use grpc::api as grpc_api;
 
+#[doc(hidden)]
+pub use cluster::hop;
+
 /// The descriptor set of every gRPC service of this version, encoded as `google.protobuf.FileDescriptorSet`.
 pub fn grpc_descriptor() -> &'static [u8] {
     grpc::api::DESCRIPTOR

@@ -1,5 +1,6 @@
 //! The comparisons: both sides in the same run, in turns, and the median of each.
 
+pub(crate) mod cluster;
 pub(crate) mod fs;
 pub(crate) mod get;
 pub(crate) mod grpc;

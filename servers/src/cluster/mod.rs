@@ -4,6 +4,7 @@
 //! open a stream on which tasks come down and answers go up. Nothing here is needed for data to stay right: the storage
 //! decides every race, so a worker that is slow, paused or gone can delay an answer and never falsify one.
 
+pub mod hop;
 pub(crate) mod join;
 pub(crate) mod main;
 mod tickets;

@@ -1,9 +1,10 @@
 //! The main's side: who may take part, who is there, and who does what.
 
 mod batches;
+mod overlaps;
 mod roster;
 mod router;
-mod session;
+pub(super) mod session;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -33,7 +34,7 @@ use crate::grpc::api::deltadb::{SubscribeRequest, SubscribeResponse, WrappedKey}
 use crate::listen::peer::{PeerCertificate, other_name};
 
 pub(crate) use roster::{Listed, Roster, Status as WorkerStatus};
-pub(crate) use router::Router;
+pub(crate) use router::{Router, task};
 use session::{Session, State};
 
 /// How many things a worker may say about itself, and how long each may be.

@@ -14,7 +14,9 @@ use delta_core::entities::{Entities, Entity, ListQuery, Page, Precondition, PutO
 use delta_core::name::{DatabaseName, EntityId, EntityKey, SchemaId};
 use delta_core::patch::Patch;
 use delta_core::{Error, ErrorKind, Result};
+use tracing::Instrument;
 
+use crate::cluster::main::overlaps::Overlaps;
 use crate::cluster::main::roster::Roster;
 use crate::cluster::main::session::{Lost, Session};
 use crate::cluster::{NOT_BEGUN, wire};
@@ -36,6 +38,8 @@ struct Inner {
     patience: Duration,
     /// The tasks, counted.
     work: Arc<Counted>,
+    /// The writes that are under way.
+    overlaps: Overlaps,
 }
 
 /// Nobody to do the work.
@@ -67,7 +71,7 @@ fn is_not_begun(fault: &Fault) -> bool {
 impl Router {
     /// Decides with this engine and has the workers of this roster do it, each task within this time and counted there.
     pub(crate) fn new(engine: Engine, roster: Arc<Roster>, patience: Duration, work: Arc<Counted>) -> Self {
-        Self(Arc::new(Inner { engine, roster, patience, work }))
+        Self(Arc::new(Inner { engine, roster, patience, work, overlaps: Overlaps::default() }))
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -114,11 +118,18 @@ impl Router {
     /// Has a write done, by nobody else once a worker may have got it. Runs to its end, whoever waits for it.
     pub(crate) async fn write(&self, database: &DatabaseName, key: &EntityKey, task: Task) -> Result<Outcome> {
         let (this, database, key) = (self.clone(), database.clone(), key.clone());
-        let ended = tokio::spawn(async move {
+        let write = async move {
+            let under_way = this.0.overlaps.begin(&database, &task);
             let result = this.try_write(&database, &key, &task).await;
-            this.note(&database, &task, &result);
+            match under_way.is_mixed() {
+                // Nobody here knows which of them was last.
+                true => this.0.engine.forget(&database),
+                false => this.note(&database, &task, &result),
+            }
+            drop(under_way);
             result
-        });
+        };
+        let ended = tokio::spawn(write.in_current_span());
         ended.await.unwrap_or_else(|_| Err(Error::outcome_unknown("the write was cut short; read before repeating it")))
     }
 

@@ -7,7 +7,7 @@
 mod dial;
 mod papers;
 mod standing;
-mod stream;
+pub(super) mod stream;
 mod work;
 
 use std::collections::HashSet;
