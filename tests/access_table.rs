@@ -1,7 +1,7 @@
 //! Who may do what: every operation of the OpenAPI document with every kind of credential, by a table with one line for
 //! each operation. An operation without a line fails, and so does a line without an operation.
 
-mod grpc;
+pub(crate) mod grpc;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};

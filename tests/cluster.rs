@@ -10,6 +10,7 @@ mod link;
 mod mains;
 mod memory;
 mod queues;
+mod strangers;
 mod suite;
 
 use std::time::Duration;

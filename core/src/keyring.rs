@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use hkdf::Hkdf;
 use lru::LruCache;
@@ -124,10 +124,15 @@ pub(crate) fn expand<const N: usize>(key: &Hkdf<Sha256>, info: &[&[u8]]) -> Secr
     Secret::filled(|out| key.expand_multi_info(info, out).expect("a short output"))
 }
 
-/// The keys of a store: one active, and those that can still decrypt. Clones share them.
+/// The keys of a store: one active, and those that can still decrypt. Clones share them, and what they learn.
 #[derive(Debug, Clone)]
 pub struct Keyring {
     store: StoreId,
+    ring: Arc<RwLock<Ring>>,
+}
+
+#[derive(Debug, Clone)]
+struct Ring {
     active: Arc<Root>,
     others: Vec<Arc<Root>>,
 }
@@ -138,9 +143,13 @@ impl Keyring {
         let (mut active, others): (Vec<_>, Vec<_>) =
             roots.into_iter().map(Arc::new).partition(|root| root.state == KeyState::Active);
         match (active.pop(), active.pop()) {
-            (Some(active), None) => Ok(Self { store, active, others }),
+            (Some(active), None) => Ok(Self { store, ring: Arc::new(RwLock::new(Ring { active, others })) }),
             _ => Err(Error::internal("a keyring needs exactly one active key")),
         }
+    }
+
+    fn ring(&self) -> RwLockReadGuard<'_, Ring> {
+        self.ring.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The store these keys belong to.
@@ -149,17 +158,29 @@ impl Keyring {
     }
 
     /// The key that new objects are sealed under.
-    pub fn active(&self) -> &Root {
-        &self.active
+    pub fn active(&self) -> Arc<Root> {
+        self.ring().active.clone()
     }
 
     /// Every key, the active one first.
-    pub fn roots(&self) -> impl Iterator<Item = &Root> {
-        std::iter::once(&*self.active).chain(self.others.iter().map(|root| &**root))
+    pub fn roots(&self) -> impl Iterator<Item = Arc<Root>> {
+        let Ring { active, others } = self.ring().clone();
+        std::iter::once(active).chain(others)
     }
 
     /// The key of an id, if this keyring holds it.
-    pub fn find(&self, id: &str) -> Option<&Root> {
-        self.roots().find(|root| root.id.as_str() == id)
+    pub fn find(&self, id: &str) -> Option<Arc<Root>> {
+        let ring = self.ring();
+        std::iter::once(&ring.active).chain(&ring.others).find(|root| root.id.as_str() == id).cloned()
+    }
+
+    /// Takes the keys of a later superblock of the same store, for all who share this keyring.
+    pub fn follow(&self, later: &Self) -> Result<()> {
+        if self.store != later.store {
+            return Err(Error::internal("the keys of another store"));
+        }
+        let taken = later.ring().clone();
+        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = taken;
+        Ok(())
     }
 }

@@ -144,7 +144,7 @@ impl Sealer {
     pub fn seal(&self, id: &EntityId, address: &Address, document: &Document, meta: &Meta) -> Result<Sealed> {
         let mut nonce = [0; 32];
         let sealed = fill_random(&mut nonce)
-            .and_then(|()| seal_with(self.keyring.active(), id, address, document, meta, &self.writer, nonce));
+            .and_then(|()| seal_with(&self.keyring.active(), id, address, document, meta, &self.writer, nonce));
         self.tally.sealed(sealed)
     }
 
@@ -177,7 +177,7 @@ impl Sealer {
             let message = format!("an object is sealed under key {:?}, which this store does not have", header.key_id);
             Error::damaged(message).with_code("unknown_key")
         })?;
-        let document = open_body(root, id, image, header)?;
+        let document = open_body(&root, id, image, header)?;
         let meta = header.meta()?;
         Ok(Opened { document: (!meta.tombstone).then_some(document), meta })
     }

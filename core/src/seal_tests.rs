@@ -103,7 +103,7 @@ fn every_vector_is_reproduced_byte_for_byte() {
     for v in &vectors.all {
         let address = sealer.names().entity(&v.id);
         let active = sealer.keyring().active();
-        let sealed = seal_with(active, &v.id, &address, &v.document, &v.meta, &v.writer, v.nonce).unwrap();
+        let sealed = seal_with(&active, &v.id, &address, &v.document, &v.meta, &v.writer, v.nonce).unwrap();
         assert_eq!(HEXLOWER.encode(sealed.bytes()), HEXLOWER.encode(&v.image), "{}", v.title);
         let ObjectPath(path) = path(&address);
         assert_eq!(path, v.path, "{}", v.title);

@@ -130,7 +130,7 @@ impl Superblock {
                 masters.iter().filter(|key| root.is(&Root::new(store, key, root.id().clone(), root.state()).check()));
             same.next().map(|key| MasterKey { id: root.id().clone(), key: key.key.clone() })
         };
-        self.keyring.roots().filter_map(given).collect()
+        self.keyring.roots().filter_map(|root| given(&root)).collect()
     }
 
     /// The names of the store.
@@ -153,7 +153,7 @@ impl Superblock {
         let store = self.keyring.store();
         let active = self.keyring.active();
         let payload = Payload { msg: self.name_key.expose(), aad: &associated(store, self.generation) };
-        let sealed = cipher(active)?.encrypt(&Nonce::from(iv), payload);
+        let sealed = cipher(&active)?.encrypt(&Nonce::from(iv), payload);
         let mut roots: Vec<_> = self.keyring.roots().collect();
         roots.sort_by_key(|root| root.id().clone());
         let line = Line {
@@ -177,7 +177,7 @@ impl Superblock {
         };
         let mut bytes =
             serde_json::to_vec(&line).map_err(|error| Error::internal("no superblock").with_source(error))?;
-        let mac = mac(active, &bytes)?.finalize().into_bytes();
+        let mac = mac(&active, &bytes)?.finalize().into_bytes();
         bytes.push(b'\n');
         bytes.extend_from_slice(HEXLOWER.encode(&mac).as_bytes());
         bytes.push(b'\n');
@@ -208,7 +208,7 @@ impl Superblock {
         let store = StoreId(fixed(&parsed.store_id)?);
         let roots = parsed.keys.iter().map(|key| recognise(store, key, masters)).collect::<Result<Vec<_>>>()?;
         let keyring = Keyring::new(store, roots).map_err(|_| damaged("it does not name exactly one active key"))?;
-        mac(keyring.active(), line)?
+        mac(&keyring.active(), line)?
             .verify_slice(&HEXLOWER.decode(mac_hex).map_err(|_| damaged("its second line is not hex"))?)
             .map_err(|_| damaged("it does not pass its authentication code"))?;
         let name_key = open_name_key(&keyring, parsed.generation, &parsed.name_key)?;
@@ -239,6 +239,17 @@ pub async fn read(storage: &dyn Storage) -> Result<Option<(u64, Bytes)>> {
     let stored = storage.get(&superblock_name(newest)).await?;
     let stored = stored.ok_or_else(|| Error::unavailable("the superblock was replaced while it was read"))?;
     Ok(Some((newest, stored.bytes)))
+}
+
+/// The generation of a store's newest superblock, unread; `None` in a new store.
+pub async fn newest(storage: &dyn Storage) -> Result<Option<u64>> {
+    let names: Vec<_> = storage.list(Space::Store, &Group::none()).try_collect().await?;
+    Ok(names.iter().filter_map(|listed| generation_of(&listed.name)).max())
+}
+
+/// The store that a superblock says it is of, authentic or not.
+pub fn claimed_store(bytes: &[u8]) -> Option<String> {
+    Claims::of(bytes).ok().map(|claims| claims.store_id)
 }
 
 async fn refuse_data(storage: &dyn Storage) -> Result<()> {
@@ -287,7 +298,7 @@ fn open_name_key(keyring: &Keyring, generation: u64, line: &NameKeyLine) -> Resu
     let root = keyring.find(line.key_id.as_str()).ok_or_else(|| damaged("its name key is under an unknown key"))?;
     let sealed = HEXLOWER.decode(line.ct.as_bytes()).map_err(|_| damaged("its name key is not hex"))?;
     let payload = Payload { msg: &sealed, aad: &associated(keyring.store(), generation) };
-    let plain = cipher(root)?.decrypt(&Nonce::from(fixed(&line.iv)?), payload);
+    let plain = cipher(&root)?.decrypt(&Nonce::from(fixed(&line.iv)?), payload);
     let plain = Zeroizing::new(plain.map_err(|_| damaged("its name key does not open"))?);
     Secret::from_slice(&plain).ok_or_else(|| damaged("its name key has a wrong length"))
 }

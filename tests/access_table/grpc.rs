@@ -64,7 +64,7 @@ const TABLE: &[(&str, &str, Code, Access)] = &[
 ];
 
 /// Every method, by its name in the table.
-fn methods() -> Vec<(String, MethodDescriptor)> {
+pub(crate) fn methods() -> Vec<(String, MethodDescriptor)> {
     let pool = DescriptorPool::decode(delta_server::grpc_descriptor()).unwrap();
     let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
     methods.map(|method| (format!("{}/{}", method.parent_service().full_name(), method.name()), method)).collect()
@@ -113,7 +113,7 @@ impl Decoder for Raw {
     }
 }
 
-async fn call(channel: &Channel, name: &str, message: Bytes, credential: Option<&String>) -> Code {
+pub(crate) async fn call(channel: &Channel, name: &str, message: Bytes, credential: Option<&String>) -> Code {
     let mut client = Grpc::new(channel.clone());
     client.ready().await.unwrap();
     let mut request = Request::new(message);

@@ -1,10 +1,13 @@
 //! Two mains over one store, each with workers of its own, or with the same.
 
+use std::fs;
+use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use delta_tests::cluster::{Place, Worker, eventually};
 use delta_tests::server::Server;
+use delta_tests::start::ADMIN_KEY;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -148,4 +151,41 @@ fn a_worker_refuses_a_main_of_another_store_and_serves_the_other() {
     let hopeless = format!("{},{}", stranger.grpc_address(), "192.0.2.1:50051");
     let hopeless = both.place.worker_without_token("w5", &hopeless).arg("--join-token-file").arg(both.place.token());
     assert!(line(&hopeless).contains("--insecure-cluster"), "{}", line(&hopeless));
+}
+
+#[test]
+fn a_master_key_that_one_main_puts_to_use_is_known_to_the_other_and_to_all_workers() {
+    let directory = directory();
+    let place = Place::new(PROGRAM, directory.path());
+    let (old, new) = (directory.path().join("master.key"), directory.path().join("new.key"));
+    let main = |name: &str, file: &Path| {
+        let start = place.main().arg("--multi-main").variable("DELTADB_DATA_DIR", directory.path().join(name));
+        start.without("MASTER_KEY").arg("--master-key-file").arg(file)
+    };
+    let [a, b] = [main("a", &old).up(), main("b", &old).up()];
+    let of_a = Worker::up(&place.worker("of-a", a.grpc_address()), &a);
+    let of_b = Worker::up(&place.worker("of-b", b.grpc_address()), &b);
+    a.admin().put("/entity/db/k", "1").expect(201);
+    // What an operator does: a new key on top of the file, the earlier one below, and one of the mains started again.
+    let key = fs::read_to_string(&old).unwrap();
+    fs::write(&old, format!("new-key={}\n{key}", "ab".repeat(32))).unwrap();
+    drop((new, of_b));
+    b.stop();
+    let b = main("b", &old).up();
+    let began = Instant::now();
+    let of_b = Worker::up(&place.worker("of-b", b.grpc_address()), &b);
+    b.admin().put("/entity/db/k", "2").expect(200);
+    let mut found = None;
+    eventually("the other main's worker reads what is sealed under the new key", PATIENCE, || {
+        found = Some(a.admin().get("/entity/db/k"));
+        found.as_ref().is_some_and(|found| found.status == 200)
+    });
+    println!("known everywhere {:?} after the main began", began.elapsed());
+    assert_eq!(found.unwrap().text(), "2");
+    a.admin().put("/entity/db/k", "3").expect(200);
+    assert_eq!(b.admin().get("/entity/db/k").expect(200).text(), "3");
+    let session = login(&b, ADMIN_KEY);
+    a.anonymous().bearer(&session).get("/entity/db/k").expect(200);
+    assert!(!a.output().contains("a worker is gone"), "{}", a.output());
+    drop((of_a, of_b));
 }

@@ -133,24 +133,24 @@ impl Sessions {
         let root = self.keyring.active();
         let claims = Claims {
             parent,
-            fingerprint: self.fingerprint(root, key)?,
+            fingerprint: self.fingerprint(&root, key)?,
             expires: expires.seconds(),
             nonce: BASE64URL_NOPAD.encode(&nonce),
         };
         let claims = serde_json::to_vec(&claims).map_err(|error| Error::internal("no session").with_source(error))?;
         let claims = BASE64URL_NOPAD.encode(&claims);
-        let mac = mac(root, claims.as_bytes())?.finalize().into_bytes();
+        let mac = mac(&root, claims.as_bytes())?.finalize().into_bytes();
         let token = format!("{PREFIX}{claims}.{}", BASE64URL_NOPAD.encode(&mac));
         Ok(Session { token: SecretText::new(token), who, expires: Timestamp(expires.seconds() * 1_000_000) })
     }
 
     /// What a token says, if it was signed here; what exactly is wrong with a bad one is nobody's business.
-    fn claims(&self, token: &str) -> Result<Signed<'_>> {
+    fn claims(&self, token: &str) -> Result<Signed> {
         let (signed, mac_text) = token.split_once('.').ok_or_else(wrong)?;
         let given = BASE64URL_NOPAD.decode(mac_text.as_bytes()).map_err(|_| wrong())?;
         let mut signer = None;
         for root in self.keyring.roots() {
-            if mac(root, signed.as_bytes())?.verify_slice(&given).is_ok() {
+            if mac(&root, signed.as_bytes())?.verify_slice(&given).is_ok() {
                 signer = Some(root);
             }
         }
@@ -160,7 +160,7 @@ impl Sessions {
     }
 
     /// Who a session stands for now: nobody once it is over, was ended, or the key it was issued for does not count.
-    async fn who(&self, Signed { claims, root }: &Signed<'_>) -> Result<Principal> {
+    async fn who(&self, Signed { claims, root }: &Signed) -> Result<Principal> {
         if claims.expires <= self.ledger.clock().now().seconds() {
             return Err(unauthorized("this session has expired; log in again"));
         }
@@ -192,9 +192,9 @@ impl Sessions {
 }
 
 /// What a token says, and the key it was signed under.
-struct Signed<'a> {
+struct Signed {
     claims: Claims,
-    root: &'a Root,
+    root: Arc<Root>,
 }
 
 fn wrong() -> Error {

@@ -26,8 +26,9 @@ use tonic::service::Routes;
 use tonic::transport::Endpoint;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::cluster::main::{Admitted, Cluster, Terms, session::Session, task};
+use crate::cluster::main::{Admitted, Cluster, Keys, Terms, session::Session, task};
 use crate::cluster::tickets::{Ticket, digest};
+use crate::cluster::worker::currency::Currency;
 use crate::cluster::worker::{Trouble, stream};
 use crate::config::Config;
 use crate::grpc::api::delta::v1::answer::Outcome;
@@ -66,7 +67,8 @@ impl Hop {
         let superblock = Superblock::create(NameMode::Sealed, &master)?;
         let (store, generation) = (superblock.keyring.store(), superblock.generation);
         let hands = hands(superblock, document, clock.clone()).await?;
-        let terms = Terms { join: None, keys: vec![master], store, generation, ttl: LIFETIME, insecure: false };
+        let keys = Keys { generation, masters: vec![master] };
+        let terms = Terms { join: None, keys, store, ttl: LIFETIME, insecure: false };
         let cluster = Cluster::new(terms, clock);
         let door = Front::new(&Config::default())?.bind(([127, 0, 0, 1], 0).into(), "--grpc-addr").await?;
         let address = door.url();
@@ -78,7 +80,8 @@ impl Hop {
         tokio::spawn(async move {
             let lease = (SecretText::new("none".to_owned()), LIFETIME);
             let renew = async |_: &SecretText| Err(Trouble::Lasting(delta_core::Error::unavailable("it is over")));
-            stream::run(&channel, (hands, work), lease, renew, async |_: &_| {}, &stop).await
+            let currency = Arc::new(Currency::new(Arc::new(MemoryStorage::new())));
+            stream::run(&channel, (hands, work, currency), lease, renew, async |_: &_| {}, &stop).await
         });
         let until = Instant::now() + PATIENCE;
         loop {

@@ -55,9 +55,8 @@ pub(crate) fn of(
     }
     let terms = Terms {
         join: token.as_ref().map(JoinToken::new),
-        keys: store.masters.clone(),
+        keys: store.keys(),
         store: store.keyring.store(),
-        generation: store.generation,
         ttl: config.worker_ttl.0,
         insecure: config.insecure_cluster,
     };

@@ -37,6 +37,14 @@ pub(crate) async fn masters(config: &Config, secrets: &Secrets, is_new: bool) ->
     Ok(masters)
 }
 
+/// The keys that are in the key file now; none where there is no file.
+pub(crate) async fn in_file(config: &Config) -> Result<Vec<MasterKey>> {
+    match key_file(config) {
+        Some(file) => Ok(from_file(config, &file, false).await?.keys().await?),
+        None => Ok(Vec::new()),
+    }
+}
+
 fn key_file(config: &Config) -> Option<PathBuf> {
     let dev = config.dev.then(|| config.data_dir.join(DEV_MASTER_KEY));
     config.master_key_file.clone().or(dev)

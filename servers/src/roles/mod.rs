@@ -5,6 +5,7 @@ pub(crate) mod harden;
 pub(crate) mod keys;
 pub(crate) mod serve;
 pub(crate) mod store;
+pub(crate) mod watch;
 pub(crate) mod worker;
 
 /// What a process that serves clients is started as.

@@ -31,6 +31,7 @@ use crate::otlp::Otlp;
 use crate::rest::Rest;
 use crate::roles::cluster::StartedAs;
 use crate::roles::store::Store;
+use crate::roles::watch::Watch;
 use crate::roles::{Role, cluster, harden, keys, store};
 use crate::secrets::Secrets;
 use crate::{listen, plugins, telemetry};
@@ -75,7 +76,7 @@ async fn serve(config: Config, secrets: Secrets, role: Role) -> Result<()> {
     let mut store = store::open(&config, &secrets).await?;
     store.storage = Measured::new(store.storage, metrics.storage.clone());
     let storage = store.storage.clone();
-    let place = store.place.clone();
+    let (place, keys) = (store.place.clone(), store.keys());
     let started_as = StartedAs { role, port: grpc.port() };
     let app = app(&config, admin, validator, store, &metrics, started_as).await?;
     app.engine.resume_drops().await?;
@@ -90,6 +91,11 @@ async fn serve(config: Config, secrets: Secrets, role: Role) -> Result<()> {
     }
 
     let stop = CancellationToken::new();
+    if config.multi_main {
+        let (keyring, cluster) = (app.keyring.clone(), app.cluster.clone());
+        let watch = Watch { config: config.clone(), storage: storage.clone(), keyring, keys, cluster };
+        tokio::spawn(watch.follow(stop.clone()));
+    }
     let open = Open::new(app.clone(), stop.clone()).await?;
     let calls = Grpc::new(app.clone(), open, config.grpc_max_recv_msg_size);
     let rest =

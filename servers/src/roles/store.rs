@@ -15,6 +15,7 @@ use delta_core::plugin::{Settings, open_storage};
 use delta_core::storage::Storage;
 use delta_core::superblock::{self, Superblock};
 
+use crate::cluster::main::Keys;
 use crate::config::Config;
 use crate::plugins;
 use crate::roles::keys;
@@ -34,6 +35,13 @@ pub(crate) struct Store {
     pub(crate) generation: u64,
     /// Where the data is, for people.
     pub(crate) place: String,
+}
+
+impl Store {
+    /// What a main gives to its workers.
+    pub(crate) fn keys(&self) -> Keys {
+        Keys { generation: self.generation, masters: self.masters.clone() }
+    }
 }
 
 /// Opens the store that the configuration names, or makes it.
@@ -105,7 +113,7 @@ async fn reopen(storage: &dyn Storage, superblock: Superblock, masters: &[Master
             let adopted = superblock.adopt(new, masters)?;
             let written = write(adopted, storage).await?;
             if let Some(adopted) = &written {
-                let key = adopted.keyring.active().id();
+                let key = adopted.keyring.active().id().clone();
                 tracing::info!(%key, "a new master key is active; earlier ones still decrypt");
             }
             Ok(written)

@@ -8,7 +8,7 @@ pub(super) mod session;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use delta_core::auth::unauthorized;
@@ -41,14 +41,21 @@ use session::{Session, State};
 const TAGS_MAX: usize = 16;
 const TAG_BYTES_MAX: usize = 128;
 
+/// The keys of a store as one generation of it has them.
+#[derive(Debug, Clone)]
+pub(crate) struct Keys {
+    pub(crate) generation: u64,
+    /// Under the ids that the store knows them by, the active one first.
+    pub(crate) masters: Vec<MasterKey>,
+}
+
 /// What a main may give away, and to whom.
 pub(crate) struct Terms {
     /// What a worker without a certificate shows to take part; none where only certificates count.
     pub(crate) join: Option<JoinToken>,
-    /// The keys of the store, under the ids that the store knows them by, the active one first.
-    pub(crate) keys: Vec<MasterKey>,
+    /// The keys of the store now.
+    pub(crate) keys: Keys,
     pub(crate) store: StoreId,
-    pub(crate) generation: u64,
     /// How long a worker goes on before it subscribes again.
     pub(crate) ttl: Duration,
     /// Whether workers of other machines may come without a certificate, over whatever they like.
@@ -77,6 +84,8 @@ pub(crate) enum Admitted {
 /// A main's workers.
 pub(crate) struct Cluster {
     terms: Terms,
+    /// Those of the terms, or what took their place since.
+    keys: RwLock<Keys>,
     tickets: Tickets,
     roster: Arc<Roster>,
     clock: Arc<dyn Clock>,
@@ -94,12 +103,19 @@ impl Cluster {
     /// Nobody is there yet.
     pub(crate) fn new(terms: Terms, clock: Arc<dyn Clock>) -> Arc<Self> {
         let roster = Arc::new(Roster::new(clock.clone()));
-        Arc::new(Self { terms, tickets: Tickets::default(), roster, clock, stop: CancellationToken::new() })
+        let keys = RwLock::new(terms.keys.clone());
+        Arc::new(Self { terms, keys, tickets: Tickets::default(), roster, clock, stop: CancellationToken::new() })
     }
 
     /// The workers.
     pub(crate) fn roster(&self) -> &Arc<Roster> {
         &self.roster
+    }
+
+    /// The store has other keys now: workers that subscribe get these, and those that are here are told to.
+    pub(crate) fn learn(&self, keys: Keys) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        self.roster.open().iter().for_each(|session| session.say_keys_changed());
     }
 
     /// Ends every stream: the workers look for a main again.
@@ -183,7 +199,8 @@ impl Cluster {
         let wrap = |key: &MasterKey| {
             Ok(WrappedKey { key_id: key.id.to_string(), wrapped_key: wrapper.wrap(&worker, key)?.into() })
         };
-        let keyring = self.terms.keys.iter().map(wrap).collect::<Result<Vec<_>>>()?;
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let keyring = keys.masters.iter().map(wrap).collect::<Result<Vec<_>>>()?;
         let active = keyring.first().ok_or_else(|| Error::internal("a main without a key"))?.clone();
         let (now, ttl) = (Instant::now(), self.terms.ttl);
         let certified = certificate.is_some();
@@ -196,7 +213,7 @@ impl Cluster {
             key_id: active.key_id,
             keyring,
             store_id: self.terms.store.to_string(),
-            generation: self.terms.generation,
+            generation: keys.generation,
             expires_at: self.clock.now().after(ttl).to_string(),
             lifetime_ms: u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX),
         })

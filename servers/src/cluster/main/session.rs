@@ -19,7 +19,7 @@ use tonic::Status;
 use crate::cluster::tickets::TokenDigest;
 use crate::grpc::api::delta::v1::answer::Outcome;
 use crate::grpc::api::delta::v1::to_worker::Frame;
-use crate::grpc::api::delta::v1::{LastTask, MainBeat, Task, ToWorker, WorkerBeat};
+use crate::grpc::api::delta::v1::{KeysChanged, LastTask, MainBeat, Task, ToWorker, WorkerBeat};
 
 /// How many tasks a worker may have at a time, waiting ones included; more go to another one.
 pub(crate) const TASKS_MAX: usize = 1_024;
@@ -166,6 +166,11 @@ impl Session {
         for (_, waiting) in lane.waiting.drain() {
             drop(waiting.answer.send(Err(if waiting.sent { Lost::Sent } else { Lost::Unsent })));
         }
+    }
+
+    /// Says that the store has other keys.
+    pub(crate) fn say_keys_changed(&self) {
+        drop(self.queue.try_send(ToWorker { said_ms: 0, frame: Some(Frame::KeysChanged(KeysChanged {})) }));
     }
 
     /// Says that the main lives.

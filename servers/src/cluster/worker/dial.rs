@@ -192,6 +192,11 @@ impl Link {
         };
         let found = superblock::read(storage).await.map_err(Trouble::Passing)?;
         let (generation, bytes) = found.ok_or_else(|| other("there is none in this worker's storage"))?;
+        let is_same_store = superblock::claimed_store(&bytes).is_some_and(|claimed| claimed == given.store_id);
+        if is_same_store && generation != given.generation {
+            let message = format!("the store is at generation {generation} here and {} at the main", given.generation);
+            return Err(Trouble::Passing(Error::unavailable(message)));
+        }
         let superblock = Superblock::open_as(generation, &bytes, &masters).map_err(|error| match error.code() {
             // The main's keys are those of another store, or of an earlier state of this one.
             "wrong_master_key" | "missing_master_key" => other("its keys do not open this one"),
@@ -199,10 +204,6 @@ impl Link {
         })?;
         if superblock.keyring.store().to_string() != given.store_id {
             return Err(other("its id is another one"));
-        }
-        if generation != given.generation {
-            let message = format!("the store is at generation {generation} here and {} at the main", given.generation);
-            return Err(Trouble::Passing(Error::unavailable(message)));
         }
         Ok(superblock)
     }

@@ -4,6 +4,7 @@
 //! would not mend ends it, and only if that is so of every main before it has served one: a wrong credential, another
 //! store, an unsafe link.
 
+pub(super) mod currency;
 mod dial;
 mod papers;
 mod standing;
@@ -18,7 +19,7 @@ use anyhow::Result;
 use delta_core::Error;
 use delta_core::clock::{Clock, SystemClock};
 use delta_core::engine::{EngineLimits, Hands};
-use delta_core::keyring::StoreId;
+use delta_core::keyring::Keyring;
 use delta_core::keys::SecretText;
 use delta_core::name::WriterId;
 use delta_core::seal::Sealer;
@@ -30,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::print_line;
 use crate::metrics::Work;
 use crate::roles::harden;
+use currency::Currency;
 use dial::NextKey;
 pub(crate) use dial::{Join, Link};
 pub(crate) use papers::Papers;
@@ -71,14 +73,14 @@ pub(crate) struct Parts {
 /// Hands, and the keys that they hold.
 struct Holding {
     hands: Hands,
-    store: StoreId,
-    generation: u64,
+    keyring: Keyring,
 }
 
 /// What the streams to all mains share: one memory of documents, and one set of keys.
 struct Team {
     parts: Parts,
     holding: Mutex<Option<Holding>>,
+    currency: Arc<Currency>,
     /// The mains that nothing but a change of somebody's mind would make this worker serve, by their places.
     hopeless: Mutex<HashSet<usize>>,
     mains: usize,
@@ -87,7 +89,8 @@ struct Team {
 /// Works for these mains, which share a store, until `stop`.
 pub(crate) async fn run(links: Vec<Link>, parts: Parts, stop: CancellationToken) -> Result<()> {
     let (holding, hopeless) = Default::default();
-    let team = Team { parts, holding, hopeless, mains: links.len() };
+    let currency = Arc::new(Currency::new(parts.storage.clone()));
+    let team = Team { parts, holding, currency, hopeless, mains: links.len() };
     let each = links.iter().enumerate().map(|(place, link)| work_for(link, place, &team, &stop));
     futures::future::try_join_all(each).await.map(drop)
 }
@@ -135,14 +138,18 @@ impl Team {
 
     /// The hands with the keys of this superblock, which every storage of ours agrees on: what is in memory counts on.
     fn hands(&self, superblock: Superblock) -> Result<Hands, Trouble> {
-        let (store, generation) = (superblock.keyring.store(), superblock.generation);
+        let (keyring, generation) = (superblock.keyring.clone(), superblock.generation);
         let mut holding = self.holding();
-        let same = holding.as_ref().filter(|held| held.store == store && held.generation == generation);
-        if let Some(held) = same {
+        if let Some(held) = holding.as_ref().filter(|held| held.keyring.store() == keyring.store()) {
+            if self.currency.has_become(generation) {
+                held.keyring.follow(&keyring).map_err(Trouble::Lasting)?;
+                tracing::info!(generation, "the store has other keys, and they are here");
+            }
             return Ok(held.hands.clone());
         }
         let hands = hands(&self.parts, superblock)?;
-        *holding = Some(Holding { hands: hands.clone(), store, generation });
+        *holding = Some(Holding { hands: hands.clone(), keyring });
+        self.currency.has_become(generation);
         Ok(hands)
     }
 }
@@ -165,23 +172,22 @@ async fn once(
     let (channel, enrolled) = subscribed?;
     harden::wipe_stack();
     let lease = (enrolled.token, enrolled.lifetime);
-    let generation = enrolled.superblock.generation;
     let hands = team.hands(enrolled.superblock)?;
     let renew = async |token: &SecretText| {
         // Over a connection of its own, which shows the certificate that is current.
         let channel = link.connect().await?;
         let again = link.subscribe(&channel, &*parts.storage, &mut NextKey::default(), Some(token)).await?;
         harden::wipe_stack();
-        match again.superblock.generation == generation {
-            true => Ok((again.token, again.lifetime)),
-            false => Err(Trouble::Lasting(Error::unavailable("the keys changed"))),
-        }
+        team.hands(again.superblock)?;
+        Ok((again.token, again.lifetime))
     };
     let begun = async |out: &_| {
         parts.standing.begun(place, hands.clone(), out).await;
         print_line(&format!("Worker:    {} works for {}", parts.worker, link.main()));
     };
-    let worked = stream::run(&channel, (hands.clone(), parts.work.clone()), lease, renew, begun, stop).await;
+    let worked =
+        stream::run(&channel, (hands.clone(), parts.work.clone(), team.currency.clone()), lease, renew, begun, stop)
+            .await;
     parts.standing.over(place).await;
     worked
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use delta_core::Error;
 use delta_core::engine::Hands;
 use delta_core::keys::SecretText;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,9 +15,11 @@ use tonic::transport::Channel;
 use tracing::Instrument;
 
 use crate::cluster::worker::Trouble;
+use crate::cluster::worker::currency::Currency;
 use crate::cluster::worker::dial::bearer;
 use crate::cluster::worker::work::{answer, not_begun};
 use crate::cluster::{BEAT_INTERVAL, DRAIN_DEADLINE, MESSAGE_BYTES_MAX, SILENCE_MAX, wire};
+use crate::grpc::api::delta::v1::answer::Outcome;
 use crate::grpc::api::delta::v1::cluster_client::ClusterClient;
 use crate::grpc::api::delta::v1::from_worker::Frame as Said;
 use crate::grpc::api::delta::v1::to_worker::Frame;
@@ -30,6 +32,9 @@ const ANSWERS_MAX: usize = 1_024;
 /// How many tasks are at work at a time; a main sends fewer.
 const TASKS_MAX: usize = 4_096;
 
+/// How long a renewal that failed waits at most before it is tried again.
+const RETRY_MAX: Duration = Duration::from_secs(1);
+
 /// A token, and how long until it must be renewed.
 type Lease = (SecretText, Duration);
 
@@ -38,14 +43,30 @@ type Lease = (SecretText, Duration);
 struct Desk {
     hands: Hands,
     work: Arc<Work>,
+    currency: Arc<Currency>,
+    /// Has the worker subscribe at once.
+    renewal: Arc<Notify>,
     out: mpsc::Sender<FromWorker>,
     tasks: TaskTracker,
+}
+
+impl Desk {
+    /// Whether a task ended at a key that the store has got meanwhile, which is fetched now. Nothing was written then:
+    /// whoever writes has opened or looked up what it replaces before.
+    async fn lacks_a_key(&self, outcome: &Outcome) -> bool {
+        let unknown = matches!(outcome, Outcome::Fault(fault) if fault.code == "unknown_key");
+        let behind = unknown && self.currency.is_behind().await;
+        if behind {
+            self.renewal.notify_one();
+        }
+        behind
+    }
 }
 
 /// Works until the stream is over; `Ok` after `stop`, once every task is answered.
 pub(crate) async fn run(
     channel: &Channel,
-    (hands, work): (Hands, Arc<Work>),
+    (hands, work, currency): (Hands, Arc<Work>, Arc<Currency>),
     lease: Lease,
     renew: impl AsyncFn(&SecretText) -> Result<Lease, Trouble>,
     begun: impl AsyncFnOnce(&mpsc::Sender<FromWorker>),
@@ -59,7 +80,7 @@ pub(crate) async fn run(
     let mut down =
         opened.map_err(|status| passing(format!("the main took no stream: {}", status.message())))?.into_inner();
     begun(&out).await;
-    let desk = Desk { hands, work, out, tasks: TaskTracker::new() };
+    let desk = Desk { hands, work, currency, renewal: Arc::default(), out, tasks: TaskTracker::new() };
     let result = tokio::select! {
         result = listen(&desk, &mut down, stop) => result,
         never = beat(&desk) => never,
@@ -96,6 +117,7 @@ async fn listen(desk: &Desk, down: &mut Streaming<ToWorker>, stop: &Cancellation
         match frame.frame {
             Some(Frame::Task(task)) => take(desk, task, age).await?,
             Some(Frame::LastTask(_)) => return Ok(()),
+            Some(Frame::KeysChanged(_)) => desk.renewal.notify_one(),
             // What a later version says, it can do without.
             Some(Frame::Beat(_)) | None => {}
         }
@@ -116,6 +138,8 @@ async fn take(desk: &Desk, task: Task, age: Duration) -> Result<(), Trouble> {
     let done = async move {
         let (counted, kind) = (this.work.begin(task.work.as_ref()), work::kind(task.work.as_ref()));
         let outcome = answer(&this.hands, task).await;
+        let outcome =
+            if this.lacks_a_key(&outcome).await { not_begun("the store's keys have changed") } else { outcome };
         let name = work::outcome(&outcome);
         counted.ended(name);
         tracing::debug!(task = kind, outcome = name, "a task was done");
@@ -165,7 +189,7 @@ async fn keep_renewing(
 ) -> Trouble {
     loop {
         let lifetime = lease.1;
-        tokio::time::sleep(lifetime / 2).await;
+        drop(tokio::time::timeout(lifetime / 2, desk.renewal.notified()).await);
         // What fails for the moment is tried again while there is time; then the main ends the stream.
         lease = loop {
             match renew(&lease.0).await {
@@ -173,7 +197,7 @@ async fn keep_renewing(
                 Err(Trouble::Lasting(error)) => return Trouble::Lasting(error),
                 Err(Trouble::Passing(error)) => {
                     tracing::warn!(%error, "the worker's token could not be renewed yet");
-                    tokio::time::sleep(lifetime / 12).await;
+                    tokio::time::sleep((lifetime / 12).min(RETRY_MAX)).await;
                 }
             }
         };
