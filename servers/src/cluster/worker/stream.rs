@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use delta_core::Error;
 use delta_core::engine::Hands;
 use delta_core::keys::SecretText;
+use futures::poll;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tonic::Streaming;
 use tonic::transport::Channel;
 use tracing::Instrument;
@@ -22,6 +23,7 @@ use crate::cluster::{BEAT_INTERVAL, DRAIN_DEADLINE, MESSAGE_BYTES_MAX, SILENCE_M
 use crate::grpc::api::delta::v1::answer::Outcome;
 use crate::grpc::api::delta::v1::cluster_client::ClusterClient;
 use crate::grpc::api::delta::v1::from_worker::Frame as Said;
+use crate::grpc::api::delta::v1::task::Work as Asked;
 use crate::grpc::api::delta::v1::to_worker::Frame;
 use crate::grpc::api::delta::v1::{Answer, Draining, FromWorker, Task, ToWorker, WorkerBeat};
 use crate::metrics::{Work, work};
@@ -77,27 +79,31 @@ pub(crate) async fn run(
     let client = ClusterClient::new(channel.clone());
     let mut client = client.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
     let opened = client.work(bearer(frames, &lease.0)?).await;
-    let mut down =
-        opened.map_err(|status| passing(format!("the main took no stream: {}", status.message())))?.into_inner();
+    let down = opened.map_err(|status| passing(format!("the main took no stream: {}", status.message())))?.into_inner();
     begun(&out).await;
     let desk = Desk { hands, work, currency, renewal: Arc::default(), out, tasks: TaskTracker::new() };
-    let result = tokio::select! {
-        result = listen(&desk, &mut down, stop) => result,
-        never = beat(&desk) => never,
+    // In a task of its own, beside that of the connection: here it would be on the thread that waits for the process's end,
+    // and each frame would have to wake that one, too.
+    let listening = AbortOnDropHandle::new(tokio::spawn(listen(desk.clone(), down, stop.clone())));
+    let down = tokio::select! {
+        heard = listening => heard.unwrap_or_else(|_| Err(passing("the worker could not listen"))),
+        Err(trouble) = beat(&desk) => Err(trouble),
         trouble = keep_renewing(&desk, lease, renew) => Err(trouble),
     };
-    if result.is_ok() {
-        leave(desk, down).await;
-    }
-    result
+    leave(desk, down?).await;
+    Ok(())
 }
 
 fn passing(message: impl Into<String>) -> Trouble {
     Trouble::Passing(Error::unavailable(message))
 }
 
-/// Takes tasks until the main says which was the last.
-async fn listen(desk: &Desk, down: &mut Streaming<ToWorker>, stop: &CancellationToken) -> Result<(), Trouble> {
+/// Takes tasks until the main says which was the last; gives the stream back then.
+async fn listen(
+    desk: Desk,
+    mut down: Streaming<ToWorker>,
+    stop: CancellationToken,
+) -> Result<Streaming<ToWorker>, Trouble> {
     let mut lag = Lag::default();
     let mut asked_to_drain = false;
     loop {
@@ -105,7 +111,7 @@ async fn listen(desk: &Desk, down: &mut Streaming<ToWorker>, stop: &Cancellation
             biased;
             () = stop.cancelled(), if !asked_to_drain => {
                 asked_to_drain = true;
-                say(desk, Said::Draining(Draining {})).await?;
+                say(&desk, Said::Draining(Draining {})).await?;
                 continue;
             }
             frame = tokio::time::timeout(SILENCE_MAX, down.message()) => frame,
@@ -115,8 +121,8 @@ async fn listen(desk: &Desk, down: &mut Streaming<ToWorker>, stop: &Cancellation
         let Some(frame) = frame else { return Err(passing("the main has ended the stream")) };
         let age = lag.age(frame.said_ms);
         match frame.frame {
-            Some(Frame::Task(task)) => take(desk, task, age).await?,
-            Some(Frame::LastTask(_)) => return Ok(()),
+            Some(Frame::Task(task)) => take(&desk, task, age).await?,
+            Some(Frame::LastTask(_)) => return Ok(down),
             Some(Frame::KeysChanged(_)) => desk.renewal.notify_one(),
             // What a later version says, it can do without.
             Some(Frame::Beat(_)) | None => {}
@@ -127,6 +133,7 @@ async fn listen(desk: &Desk, down: &mut Streaming<ToWorker>, stop: &Cancellation
 /// Has a task done, unless nobody waits for it any more.
 async fn take(desk: &Desk, task: Task, age: Duration) -> Result<(), Trouble> {
     let (id, most) = (task.id, Duration::from_millis(task.timeout_ms.into()));
+    let is_read = matches!(task.work, Some(Asked::Get(_)));
     if age >= most || desk.tasks.len() >= TASKS_MAX {
         desk.work.begin(task.work.as_ref()).ended("not_begun");
         let outcome = Some(not_begun("it came too late, or the worker has too much to do"));
@@ -148,7 +155,11 @@ async fn take(desk: &Desk, task: Task, age: Duration) -> Result<(), Trouble> {
         // Nobody hears it if the stream is over.
         drop(say(&this, Said::Answer(Answer { id, outcome: Some(outcome) })).await);
     };
-    desk.tasks.spawn(done.instrument(span));
+    let mut done = Box::pin(desk.tasks.track_future(done.instrument(span)));
+    // What memory has is answered here: a task of its own would be one more thread to wake.
+    if !is_read || poll!(&mut done).is_pending() {
+        tokio::spawn(done);
+    }
     Ok(())
 }
 

@@ -1,9 +1,12 @@
 //! One task: from a message to [`Hands`], and the answer back.
 
+use std::panic::AssertUnwindSafe;
+
 use delta_core::engine::Hands;
 use delta_core::name::{DatabaseName, EntityId, EntityKey};
 use delta_core::patch::Patch;
 use delta_core::{Error, ErrorKind, Result};
+use futures::FutureExt;
 
 use crate::cluster::{NOT_BEGUN, wire};
 use crate::grpc::api::delta::v1::answer::Outcome;
@@ -14,7 +17,9 @@ use crate::trace;
 
 /// Does a task, whatever becomes of it.
 pub(crate) async fn answer(hands: &Hands, task: Task) -> Outcome {
-    match done(hands, task).await {
+    // A fault in one task must not take the stream's other tasks with it, nor leave a client waiting.
+    let done = AssertUnwindSafe(done(hands, task)).catch_unwind().await;
+    match done.unwrap_or_else(|_| Err(Error::internal("a task panicked"))) {
         Ok(outcome) => outcome,
         Err(error) => {
             let mut fault = wire::fault(&error);
