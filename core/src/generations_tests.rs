@@ -76,6 +76,18 @@ async fn every_bit_flip_is_certain_damage_beside_a_whole_generation() {
     }
 }
 
+/// A repair moves damage aside: what a newer version wrote must not go that way.
+#[tokio::test]
+async fn a_generation_of_a_newer_version_is_no_damage() {
+    let (storage, masters) = store().await;
+    let image = storage.get(&superblock_name(2)).await.unwrap().unwrap().bytes;
+    let text = std::str::from_utf8(&image).unwrap();
+    let newer = text.replacen("\"format\":1", "\"format\":2", 1);
+    assert_ne!(newer, text);
+    replace(&storage, 2, newer.as_bytes()).await;
+    assert_eq!(codes(&storage, &masters).await, expected([(2, "unknown_format", false), (1, "whole", false)]));
+}
+
 #[tokio::test]
 async fn an_older_generation_in_the_place_of_a_newer_is_damage() {
     let (storage, masters) = store().await;
