@@ -101,7 +101,7 @@ impl Writer {
         root: &File,
     ) -> (Group, Result<(), String>) {
         let mut next = self.begin(demands);
-        let whole = syncfs(root).map_err(io::Error::from).and_then(|()| is_alive(root));
+        let whole = sync_all_of(root);
         let synced = self.sync_directories(&mut visible.steps, Some(&whole));
         self.finish(visible.steps);
         drop(visible.locks);
@@ -278,6 +278,14 @@ fn check(demand: &Demand) -> Result<Then> {
         (Change::Delete, None) if !place.directory.exists() => Ok(Then::Done),
         _ => Ok(Then::GoOn),
     }
+}
+
+/// Syncs a whole file system. Its directory is synced after it: ext4 without a journal has the disk empty its cache before the
+/// last of the metadata is written, and only the sync of a file or directory does so once more.
+fn sync_all_of(root: &File) -> io::Result<()> {
+    syncfs(root)?;
+    root.sync_all()?;
+    is_alive(root)
 }
 
 /// The same error once more: it concerns several writes.
