@@ -46,32 +46,48 @@ pub(crate) fn head(space: Space, path: &Path) -> io::Result<Option<StoredHead>> 
 
 /// What [`object`] would answer, if the kernel has all of it in memory; `None` where a disk would be waited for.
 pub(crate) fn object_in_memory(path: &Path) -> Option<Option<Stored>> {
-    let Some((_, image)) = in_memory(path, u64::MAX)? else { return Some(None) };
-    Some(Some(Stored { revision: Revision::of(&image), bytes: image }))
+    let Some(file) = open_in_memory(path)? else { return Some(None) };
+    let bytes = whole_in_memory(&file)?;
+    Some(Some(Stored { revision: Revision::of(&bytes), bytes }))
 }
 
 /// What [`head`] would answer, if the kernel has all of it in memory; `None` where a disk would be waited for.
 pub(crate) fn head_in_memory(space: Space, path: &Path) -> Option<Option<StoredHead>> {
-    let most = match space {
-        Space::Store | Space::Templates => u64::MAX,
-        _ => HEAD_BYTES as u64,
+    let Some(file) = open_in_memory(path)? else { return Some(None) };
+    let (size_bytes, start) = match space {
+        Space::Store | Space::Templates => whole_in_memory(&file).map(|whole| (whole.len() as u64, whole))?,
+        _ => {
+            let start = start_in_memory(&file, HEAD_BYTES)?;
+            // Less than was asked for is all there is: it is within one page of memory, which is there or not.
+            let is_all = start.len() < HEAD_BYTES;
+            let size_bytes = if is_all { start.len() as u64 } else { file.metadata().ok()?.len() };
+            write_id_of(&start).map(|_| (size_bytes, start))?
+        }
     };
-    let Some((size_bytes, start)) = in_memory(path, most)? else { return Some(None) };
-    let is_enough = most == u64::MAX || write_id_of(&start).is_some();
-    is_enough.then(|| Some(StoredHead { size_bytes, revision: Revision::of(&start), start }))
+    Some(Some(StoredHead { size_bytes, revision: Revision::of(&start), start }))
 }
 
-/// The size of a file and at most so many of its first bytes, without ever waiting (openat2(2), preadv2(2)).
-fn in_memory(path: &Path, most: u64) -> Option<Option<(u64, Bytes)>> {
-    let file = match openat2(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::CACHED) {
-        Ok(file) => File::from(file),
-        Err(Errno::NOENT) => return Some(None),
-        Err(_) => return None,
-    };
-    let size_bytes = file.metadata().ok()?.len();
-    let mut start = vec![0; usize::try_from(size_bytes.min(most)).ok()?];
-    let read = preadv2(&file, &mut [IoSliceMut::new(&mut start)], 0, ReadWriteFlags::NOWAIT).ok()?;
-    (read == start.len()).then(|| Some((size_bytes, Bytes::from(start))))
+/// Opens a file without ever waiting (openat2(2)).
+fn open_in_memory(path: &Path) -> Option<Option<File>> {
+    match openat2(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::CACHED) {
+        Ok(file) => Some(Some(File::from(file))),
+        Err(Errno::NOENT) => Some(None),
+        Err(_) => None,
+    }
+}
+
+/// All of a file, without ever waiting.
+fn whole_in_memory(file: &File) -> Option<Bytes> {
+    let size_bytes = usize::try_from(file.metadata().ok()?.len()).ok()?;
+    start_in_memory(file, size_bytes).filter(|whole| whole.len() == size_bytes)
+}
+
+/// At most so many of a file's first bytes, without ever waiting (preadv2(2)).
+fn start_in_memory(file: &File, most: usize) -> Option<Bytes> {
+    let mut start = vec![0; most];
+    let read = preadv2(file, &mut [IoSliceMut::new(&mut start)], 0, ReadWriteFlags::NOWAIT).ok()?;
+    start.truncate(read);
+    Some(Bytes::from(start))
 }
 
 fn reading<T>(path: &Path, read: impl Fn(File) -> io::Result<T>) -> io::Result<Option<T>> {
