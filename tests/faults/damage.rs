@@ -21,7 +21,7 @@ fn damage_to_files_of_fs_is_refused_and_costs_no_other_entity() {
 fn damage_to_files_of_embedded_is_refused_or_harmless() {
     let seed = Random::seed();
     println!("many more: cargo run -p delta-tests --bin faults -- damage --storage embedded --seed {seed}");
-    let plan = Decay { program: PROGRAM.into(), entities: 400, damages: 12, seed };
+    let plan = Decay { program: PROGRAM.into(), entities: 400, damages: 12, first: 0, jobs: 2, seed };
     let seen = decay::run(&plan, |_| {}).unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
     println!("{seen:?}");
     assert_eq!(seen.refused + seen.in_part + seen.harmless, 12);

@@ -24,6 +24,8 @@ const MAGIC: [u8; 4] = *b"FJL\x03";
 const BLANK_BYTES: usize = 64 << 10;
 /// How far into a batch its first key is.
 const FIRST_KEY_AT: usize = 13 + 21;
+/// The tree keeps the highest bit of its sequence for itself, and asserts that it is free.
+const RANK_END: u64 = 1 << 63;
 const BUFFER_BYTES: usize = 256 << 10;
 
 /// What a log holds.
@@ -143,7 +145,7 @@ impl Walk {
                 Ok(batch) => {
                     let follows =
                         self.last.is_none_or(|last| last.number + 1 == batch.number && last.rank < batch.rank);
-                    if !follows {
+                    if !follows || batch.rank >= RANK_END {
                         return Err(self.damaged(path));
                     }
                     self.last = Some(batch);

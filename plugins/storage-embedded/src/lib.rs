@@ -10,6 +10,7 @@ mod directory;
 mod group;
 mod journal;
 mod listing;
+mod lists;
 mod queue;
 mod recovery;
 mod sequence;

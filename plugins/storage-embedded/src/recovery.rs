@@ -1,7 +1,8 @@
 //! Opening a store, and refusing one that has lost something.
 //!
 //! The last committed number is known from outside the tree, so a log that ends before it is noticed. What is damaged is
-//! left as it was found: the log is looked at before the tree, which would cut it, may open it.
+//! left as it was found: the log and the lists of tables are looked at before the tree, which would cut the one and believe the
+//! other, may open them.
 
 use std::io::ErrorKind;
 
@@ -10,8 +11,9 @@ use delta_core::{Error, Result};
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::journal::{self, Torn};
+use crate::lists;
 use crate::sequence::SequenceFile;
-use crate::tree::Tree;
+use crate::tree::{KEYSPACES, Tree};
 
 /// An open store, whole as far as it can be told.
 pub(crate) struct Recovered {
@@ -52,6 +54,7 @@ fn recover(directory: &Directory, config: &Config) -> Result<Recovered> {
     };
     let (sequence, noted) = SequenceFile::open(&directory.sequence()).map_err(io("its last commit's number"))?;
     let survey = journal::survey(&directory.tree()).map_err(io("its log"))?;
+    let tables = lists::survey(&directory.tree(), KEYSPACES).map_err(io("its tables"))?;
     if let Some(torn) = &survey.torn {
         if may_be_cut(torn, survey.last, noted) {
             torn.cut().map_err(io("its log"))?;
@@ -60,11 +63,12 @@ fn recover(directory: &Directory, config: &Config) -> Result<Recovered> {
             return Err(damaged(format!("{}, {from}", lost(survey.last, noted))));
         }
     }
-    let tree = Tree::open(&directory.tree(), config).map_err(|error| match error.kind() {
-        delta_core::ErrorKind::Damaged => damaged(error.to_string()),
+    let opened = Tree::open(&directory.tree(), config).and_then(|tree| Ok((tree.sequence()?, tree)));
+    let (number, tree) = opened.map_err(|error| match error.kind() {
+        // The tree does not say which file it is.
+        delta_core::ErrorKind::Damaged => damaged(lists::first_damaged(&tables).unwrap_or_else(|| error.to_string())),
         _ => at(error),
     })?;
-    let number = tree.sequence().map_err(at)?;
     if number < noted || survey.last.is_some_and(|last| last != number) {
         return Err(damaged(lost(Some(number), noted.max(survey.last.unwrap_or_default()))));
     }

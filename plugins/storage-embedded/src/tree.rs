@@ -18,6 +18,8 @@ use crate::config::Config;
 
 /// Under which key each commit leaves its number, as its first item. No object has such a key: none holds a `#`.
 pub(crate) const SEQUENCE_KEY: [u8; 9] = *b"#sequence";
+/// How many keyspaces there are, beside the tree's own.
+pub(crate) const KEYSPACES: usize = 8;
 /// How much the keyspace of the sequence keeps in memory: one small entry a commit, all of them the same key.
 const META_BUFFER_BYTES: u64 = 4 << 20;
 /// Full buffers that wait to become tables before we wait; at 4 fjall would.
@@ -173,7 +175,7 @@ impl Tree {
         }
     }
 
-    fn keyspaces(&self) -> [&Keyspace; 8] {
+    fn keyspaces(&self) -> [&Keyspace; KEYSPACES] {
         let Self { database: _, store, entities, history, templates, auth, databases, quarantine, meta } = self;
         [store, entities, history, templates, auth, databases, quarantine, meta]
     }

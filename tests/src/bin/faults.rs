@@ -2,7 +2,8 @@
 //!
 //! - `calls --storage fs [--every 1] [--first 0] [--jobs 2] [--stay 0]`: calls of the server's, one after the other;
 //! - `damage [--count 10000] [--entities 1000] [--batch 250] [--sealed 0] [--seed N]`: the files of a store on `fs`;
-//! - `damage --storage embedded [--count 500] [--entities 1000] [--seed N]`: the files of a store on `embedded`;
+//! - `damage --storage embedded [--count 500] [--first 0] [--jobs 2] [--entities 1000] [--seed N]`: the files of a store on
+//!   `embedded`;
 //! - `power --storage fs [--cycles 100] [--seed N]`: the power of a disk, under load.
 //!
 //! It is the server, too: it starts itself with `serve` and `fsck`, unless `DELTADB_BIN` names another program.
@@ -102,8 +103,15 @@ fn damage(arguments: &[String], program: PathBuf) -> Result<String, String> {
 
 /// Files of a tree change by themselves.
 fn decay(arguments: &[String], program: PathBuf) -> Result<String, String> {
-    let (damages, seed) = (value(arguments, "--count", 500)?, value(arguments, "--seed", Random::seed())?);
-    let plan = Decay { program, entities: value(arguments, "--entities", 1_000)?, damages, seed };
+    let plan = Decay {
+        program,
+        entities: value(arguments, "--entities", 1_000)?,
+        damages: value(arguments, "--count", 500)?,
+        first: value(arguments, "--first", 0)?,
+        jobs: value(arguments, "--jobs", 2)?,
+        seed: value(arguments, "--seed", Random::seed())?,
+    };
+    let seed = plan.seed;
     say(&format!("seed {seed}\n"));
     let seen = decay::run(&plan, |seen| say(&format!("\r{seen:?}")));
     seen.map(|seen| format!("{seen:?}")).map_err(|wrong| format!("seed {seed}: {wrong}"))

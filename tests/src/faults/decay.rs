@@ -3,9 +3,13 @@
 //! The log and the tables are not a file an entity, so damage may take the whole store: it is then refused at the start. Where
 //! it starts, every entity is answered as it was written, or with an error of the server's.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use super::damage::Entities;
 use super::paths::files;
@@ -25,6 +29,10 @@ pub struct Decay {
     pub entities: usize,
     /// How often a file is damaged.
     pub damages: usize,
+    /// Which damage is the first, of those that the seed gives.
+    pub first: usize,
+    /// How many are tried at the same time.
+    pub jobs: usize,
     /// Where the random numbers start.
     pub seed: u64,
 }
@@ -40,10 +48,30 @@ pub struct Seen {
     pub harmless: usize,
 }
 
+/// What happens to one file.
+#[derive(Debug, Clone, Copy)]
+struct Blow {
+    /// Which file.
+    file: usize,
+    /// Where in it.
+    at: usize,
+    how: How,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum How {
+    /// It ends there.
+    Cut,
+    /// A part of the first half changes places with the one that lies as far in the second.
+    Swap,
+    /// One bit is another.
+    Flip(u8),
+}
+
 /// Runs it; the error says what was answered wrongly, and after which damage.
-pub fn run(plan: &Decay, mut progress: impl FnMut(&Seen)) -> Result<Seen, String> {
+pub fn run(plan: &Decay, progress: impl Fn(&Seen) + Sync) -> Result<Seen, String> {
     let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let (whole, copy) = (directory.path().join("whole"), directory.path().join("copy"));
+    let whole = directory.path().join("whole");
     let entities = Entities::new(plan.entities);
     let start = |data: &Path| {
         let start = Storage::Embedded.serve(&plan.program, data).variable("RUST_LOG", "off");
@@ -53,14 +81,52 @@ pub fn run(plan: &Decay, mut progress: impl FnMut(&Seen)) -> Result<Seen, String
     let server = start(&whole).try_up().map_err(|ended| format!("{ended:?}"))?;
     entities.write(&mut server.admin())?;
     server.kill();
-    let (mut random, mut seen) = (Random::new(plan.seed), Seen::default());
-    for _ in 0..plan.damages {
-        copied(&whole, &copy)?;
-        let what = damage(&Storage::Embedded.root(&copy), &mut random).map_err(|error| error.to_string())?;
-        look(&start(&copy), &entities, &mut seen).map_err(|wrong| format!("{what}: {wrong}"))?;
-        progress(&seen);
-    }
-    Ok(seen)
+    let used = used(&Storage::Embedded.root(&whole)).map_err(|error| error.to_string())?;
+    let blows = blows(&used, plan);
+    let (next, seen) = (AtomicUsize::new(plan.first), Mutex::new(Ok(Seen::default())));
+    let job = |job: usize| {
+        let copy = directory.path().join(format!("copy{job}"));
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some((blow, (path, image))) = blows.get(number).and_then(|blow| Some((blow, used.get(blow.file)?)))
+            else {
+                return;
+            };
+            let file = Storage::Embedded.root(&copy).join(path);
+            let damaged =
+                copied(&whole, &copy).and_then(|()| damage(&file, image, *blow).map_err(|error| error.to_string()));
+            let looked = damaged.and_then(|()| look(&start(&copy), &entities));
+            let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+            match (&mut *seen, looked) {
+                (Ok(seen), Ok(kind)) => {
+                    *kind(seen) += 1;
+                    progress(seen);
+                }
+                (Ok(_), Err(wrong)) => *seen = Err(format!("damage {number}, {blow:?}, {}: {wrong}", path.display())),
+                (Err(_), _) => return,
+            }
+        }
+    };
+    thread::scope(|scope| (0..plan.jobs.max(1)).for_each(|number| _ = scope.spawn(move || job(number))));
+    seen.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the seed gives.
+fn blows(used: &[(PathBuf, Vec<u8>)], plan: &Decay) -> Vec<Blow> {
+    let mut random = Random::new(plan.seed);
+    let blow = |_| {
+        let file = random.index(used.len());
+        let length = used.get(file).map_or(0, |(_, image)| image.len());
+        let at = random.index(length);
+        match random.index(3) {
+            0 => Blow { file, at, how: How::Cut },
+            1 if length > 2 * SWAPPED_BYTES => {
+                Blow { file, at: random.index(length / 2 - SWAPPED_BYTES / 2), how: How::Swap }
+            }
+            _ => Blow { file, at, how: How::Flip(1 << random.below(8)) },
+        }
+    };
+    (0..plan.first + plan.damages).map(blow).collect()
 }
 
 fn copied(from: &Path, to: &Path) -> Result<(), String> {
@@ -70,59 +136,50 @@ fn copied(from: &Path, to: &Path) -> Result<(), String> {
     if copied.is_ok_and(|status| status.success()) { Ok(()) } else { Err("cp failed".to_owned()) }
 }
 
-/// Damages one file that is not empty, and says how.
-fn damage(root: &Path, random: &mut Random) -> std::io::Result<String> {
+/// The files of a store that are not empty, each as its path and what it holds.
+fn used(root: &Path) -> std::io::Result<Vec<(PathBuf, Vec<u8>)>> {
     let mut files = files(root);
     files.sort();
     let mut used = Vec::new();
     for path in files {
-        let image = fs::read(&path)?;
+        let mut image = fs::read(&path)?;
         // Behind that are only zeros, which are as good as nothing.
-        let length = image.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        if length > 0 {
-            used.push((path, image, length));
+        image.truncate(image.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
+        if !image.is_empty() {
+            used.push((path.strip_prefix(root).unwrap_or(&path).to_owned(), image));
         }
     }
-    let (path, mut image, length) = used.swap_remove(random.index(used.len()));
-    let at = random.index(length);
-    let name = path.strip_prefix(root).unwrap_or(&path).display().to_string();
-    let what = match random.index(3) {
-        0 => {
-            image.truncate(at);
-            format!("{name} ends at byte {at} of {length}")
-        }
-        1 if length > 2 * SWAPPED_BYTES => {
-            let (left, right) = image.split_at_mut(length / 2);
-            let from = random.index(left.len() - SWAPPED_BYTES / 2);
-            let pairs = left.iter_mut().skip(from).zip(right.iter_mut().skip(from)).take(SWAPPED_BYTES);
-            pairs.for_each(|(one, other)| std::mem::swap(one, other));
-            format!("{SWAPPED_BYTES} bytes of {name} from {from} and {} swapped", length / 2 + from)
-        }
-        _ => {
-            image.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1 << random.below(8));
-            format!("byte {at} of {name} flipped")
-        }
-    };
-    fs::write(&path, image)?;
-    Ok(what)
+    Ok(used)
 }
 
-fn look(start: &Start, entities: &Entities, seen: &mut Seen) -> Result<(), String> {
+/// Damages a file that holds an image, and maybe zeros behind it.
+fn damage(path: &Path, image: &[u8], blow: Blow) -> std::io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    let mut image = image.to_vec();
+    match blow.how {
+        How::Cut => return file.set_len(blow.at as u64),
+        How::Swap => {
+            let middle = image.len() / 2;
+            let (left, right) = image.split_at_mut(middle);
+            let pairs = left.iter_mut().skip(blow.at).zip(right.iter_mut().skip(blow.at)).take(SWAPPED_BYTES);
+            pairs.for_each(|(one, other)| std::mem::swap(one, other));
+        }
+        How::Flip(bit) => image.iter_mut().skip(blow.at).take(1).for_each(|byte| *byte ^= bit),
+    }
+    file.write_all_at(&image, 0)
+}
+
+/// Starts the server on a damaged store and reads everything: what is to be counted.
+fn look(start: &Start, entities: &Entities) -> Result<fn(&mut Seen) -> &mut usize, String> {
     match start.try_up() {
-        Err(ended) => {
-            // A panic is no refusal.
-            let refused = ended.status.code() == Some(1) && ended.output.contains("error: ");
-            seen.refused += 1;
-            if refused { Ok(()) } else { Err(format!("a bad end: {ended:?}")) }
+        // A panic is no refusal.
+        Err(ended) if ended.status.code() != Some(1) || !ended.output.contains("error: ") => {
+            Err(format!("a bad end: {ended:?}"))
         }
-        Ok(server) => {
-            let wrong = entities.read(&mut server.admin())?;
-            if wrong.is_empty() {
-                seen.harmless += 1
-            } else {
-                seen.in_part += 1
-            }
-            Ok(())
-        }
+        Err(_) => Ok(|seen| &mut seen.refused),
+        Ok(server) => match entities.read(&mut server.admin())?.is_empty() {
+            true => Ok(|seen| &mut seen.harmless),
+            false => Ok(|seen| &mut seen.in_part),
+        },
     }
 }

@@ -8,8 +8,11 @@ use std::path::{Path, PathBuf};
 use delta_core::ErrorKind;
 use delta_core::conformance;
 use delta_core::storage::{Expect, ObjectName, Storage};
+use delta_storage_embedded::EmbeddedStorage;
 
 use crate::support::{fill, logs, name, open, open_with_small_buffers, verify};
+
+mod tables;
 
 const COMMITS: u64 = 12;
 
@@ -47,12 +50,13 @@ impl Store {
     }
 
     #[track_caller]
-    fn assert_damaged(&self, what: &str) {
+    fn assert_damaged(&self, what: &str) -> String {
         let error = open(self.path()).expect_err(what);
         let message = error.to_string();
         assert_eq!((error.kind(), error.code()), (ErrorKind::Damaged, "damaged_store"), "{what}: {message}");
         assert!(message.contains(self.path().to_str().unwrap()) && message.contains("restore a backup"), "{message}");
         assert!(!message.contains('\n'));
+        message
     }
 
     /// Opens the store, finds everything, and writes on.
@@ -152,6 +156,11 @@ async fn a_commit_that_would_hide_behind_an_older_one_is_refused() {
     let rank = ends(&whole)[0] as u64 + 5;
     write_at(&log, &[0; 8], rank).unwrap();
     store.assert_damaged("a lower rank");
+    fs::write(&log, &whole).unwrap();
+    // The highest bit of the last one is the tree's own.
+    let last = ends(&whole)[1] as u64 + 12;
+    write_at(&log, &[whole[last as usize] ^ 0x80], last).unwrap();
+    store.assert_damaged("a rank that the tree does not take");
     fs::write(&log, &whole).unwrap();
     store.assert_whole("as it was").await;
 }
