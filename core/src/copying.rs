@@ -38,6 +38,8 @@ pub struct Tally {
     pub removed: u64,
     /// Objects of the source that do not open, and were not copied.
     pub damaged: u64,
+    /// Objects of the source that open, and were not copied because the destination cannot have their names.
+    pub misnamed: u64,
 }
 
 /// A copy that is going on.
@@ -69,7 +71,7 @@ impl Copy {
         Ok(Self { source, check, to, tally: Tally::default() })
     }
 
-    /// Copies every object that opens and is not there yet. `told` hears how far it is, and of each that does not open.
+    /// Copies every object that opens and is not there yet. `told` hears how far it is, and of each that was not copied.
     pub async fn objects(&mut self, mut told: impl FnMut(Tally, Option<(ObjectName, Error)>)) -> Result<Tally> {
         for space in SPACES {
             let check = self.check.clone();
@@ -89,38 +91,51 @@ impl Copy {
                 batch.push((checked.name, object));
                 if batch.len() == BATCH_OBJECTS || bytes >= BATCH_BYTES {
                     bytes = 0;
-                    self.write(mem::take(&mut batch)).await?;
-                    told(self.tally, None);
+                    self.write(mem::take(&mut batch), &mut told).await?;
                 }
             }
-            self.write(batch).await?;
-            told(self.tally, None);
+            self.write(batch, &mut told).await?;
         }
         Ok(self.tally)
     }
 
     /// Writes what the destination does not have, or has in an older state.
-    async fn write(&mut self, batch: Vec<(ObjectName, Object)>) -> Result<()> {
+    async fn write(
+        &mut self,
+        batch: Vec<(ObjectName, Object)>,
+        told: &mut impl FnMut(Tally, Option<(ObjectName, Error)>),
+    ) -> Result<()> {
         let to = &*self.to;
         let wanted = stream::iter(batch).map(|(name, object)| async move {
-            let there = to.get(&name).await?;
+            let there = match to.get(&name).await {
+                Err(error) if error.kind() == ErrorKind::Invalid => return Ok(Some(Err((name, error)))),
+                there => there?,
+            };
             if there.as_ref().is_some_and(|there| there.bytes == *object.bytes()) {
                 return Ok::<_, Error>(None);
             }
             let expect = there.map_or(Expect::Absent, |there| Expect::Revision(there.revision));
-            Ok(Some(Write { name, object: Some(object), expect }))
+            Ok(Some(Ok(Write { name, object: Some(object), expect })))
         });
         let writes: Vec<_> = wanted.buffer_unordered(READS_AT_ONCE).try_collect().await?;
-        let writes: Vec<Write> = writes.into_iter().flatten().collect();
-        if writes.is_empty() {
-            return Ok(());
+        let mut fitting = Vec::with_capacity(writes.len());
+        for write in writes.into_iter().flatten() {
+            match write {
+                Ok(write) => fitting.push(write),
+                Err(misnamed) => {
+                    self.tally.misnamed += 1;
+                    told(self.tally, Some(misnamed));
+                }
+            }
         }
-        let count = writes.len() as u64;
-        let names: Vec<_> = writes.iter().map(|write| write.name.clone()).collect();
-        for (name, answer) in names.into_iter().zip(to.write_batch(writes).await?) {
-            answer.map_err(|error| error.context(name))?;
+        if !fitting.is_empty() {
+            let names: Vec<_> = fitting.iter().map(|write| write.name.clone()).collect();
+            for (name, answer) in names.iter().zip(to.write_batch(fitting).await?) {
+                answer.map_err(|error| error.context(name))?;
+            }
+            self.tally.written += names.len() as u64;
         }
-        self.tally.written += count;
+        told(self.tally, None);
         Ok(())
     }
 

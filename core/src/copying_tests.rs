@@ -82,7 +82,7 @@ async fn a_copy_is_the_same_store_byte_for_byte() {
     let before = everything(&*source.storage).await;
     let to = Arc::new(MemoryStorage::new());
     let tally = source.copy(to.clone()).await.unwrap();
-    assert_eq!(tally, Tally { opened: 700, written: 700, compared: 700, removed: 0, damaged: 0 });
+    assert_eq!(tally, Tally { opened: 700, written: 700, compared: 700, removed: 0, damaged: 0, misnamed: 0 });
     assert_eq!(everything(&*to).await, before);
     assert_eq!(everything(&*source.storage).await, before, "the source is not changed");
 }
@@ -172,7 +172,7 @@ async fn what_the_source_changed_in_between_is_changed_in_the_copy() {
     let gone = source.sealer.names().entity(&id("db", "k5")).object;
     source.storage.delete(&gone, &Expect::Anything).await.unwrap();
     let tally = source.copy(to.clone()).await.unwrap();
-    assert_eq!(tally, Tally { opened: 10, written: 2, compared: 10, removed: 1, damaged: 0 });
+    assert_eq!(tally, Tally { opened: 10, written: 2, compared: 10, removed: 1, damaged: 0, misnamed: 0 });
     assert_eq!(everything(&*to).await, everything(&*source.storage).await);
 }
 

@@ -94,3 +94,42 @@ fn damage_in_the_source_is_told_and_the_copy_is_no_store() {
     let server = to.serve(&directory).up();
     assert_eq!(["a", "b", "c"].map(|key| server.admin().get(&format!("/entity/db/{key}")).status), [200, 404, 200]);
 }
+
+#[test]
+fn names_that_are_too_long_for_the_destination_are_told_and_the_copy_goes_on_without_them() {
+    let directory = directory();
+    let from = At::new(&directory, "embedded", "first");
+    let long = ["x", "y"].map(|letter| letter.repeat(243));
+    let server = from.serve(&directory).arg("--names=plain").up();
+    // The longest that fits, with the name of the database and what is between them.
+    for key in ["a", &"z".repeat(242), &long[0], &long[1]] {
+        server.admin().put(&format!("/entity/db/{key}"), json!({"key": key}).to_string()).expect(201);
+    }
+    server.stop();
+    let to = At::new(&directory, "fs", "second");
+    let finished = from.migrate(&to).run();
+    assert_eq!((finished.code, finished.stdout.as_str()), (Some(2), ""), "{finished:?}");
+    let mut lines: Vec<&str> = finished.stderr.lines().collect();
+    let advice = lines.pop().unwrap();
+    assert!(
+        advice.contains("2 objects") && advice.contains("shorter keys") && !advice.contains("same command"),
+        "{advice}"
+    );
+    lines.sort_unstable();
+    assert_eq!(lines.len(), 2, "{finished:?}");
+    for (line, key) in lines.iter().zip(&long) {
+        assert!(line.starts_with(&format!("not copied: files/db/{key}: ")) && line.contains("246 bytes"), "{line}");
+    }
+    let refused = to.serve(&directory).run();
+    assert!(refused.stderr.contains("the copy of a store that was cut short"), "{refused:?}");
+    // As it was told.
+    let server = from.serve(&directory).up();
+    for (number, key) in long.iter().enumerate() {
+        server.admin().delete(&format!("/entity/db/{key}")).expect(200);
+        server.admin().put(&format!("/entity/db/short{number}"), json!({"key": key}).to_string()).expect(201);
+    }
+    server.stop();
+    assert!(done(&from.migrate(&to).run()).ends_with("4 objects, 2 written now; all compared"));
+    let server = to.serve(&directory).up();
+    assert_eq!(["a", "short0", "short1"].map(|key| server.admin().get(&format!("/entity/db/{key}")).status), [200; 3]);
+}

@@ -36,7 +36,7 @@ Environment:
 Exit codes:
   0  done
   1  failed, or wrongly used; one line on standard error says what went wrong and what to do
-  2  `fsck` or `migrate` found something that is damaged
+  2  `fsck` or `migrate` found something that is damaged, or that cannot be copied
   3  what was named does not exist
   4  somebody else changed it, or the stated condition does not hold
   5  the credential is missing, wrong, or does not allow this

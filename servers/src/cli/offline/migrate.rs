@@ -15,8 +15,8 @@ use crate::secrets::Secrets;
 use super::args::StoreArgs;
 use super::store::{self, Place};
 
-/// The exit code of a migration that met damage.
-const DAMAGED: u8 = 2;
+/// The exit code of a migration that left objects out.
+const LEFT_OUT: u8 = 2;
 
 pub(crate) const EXAMPLES: &str = "\
 The copy has the same store id, keys, versions and ETags; the source is not changed. Both stores must be closed. A copy
@@ -26,7 +26,8 @@ open: see `deltadb fsck` about what to do with damage.
 Exit codes:
   0  the destination is a store, compared with the source byte for byte
   1  it could not run, or was cut short
-  2  something in the source is damaged; the rest is copied, and the destination is not a store yet
+  2  something in the source is damaged, or has a name that is too long for the destination; the rest is copied, and the
+     destination is not a store yet
 
 Examples:
   deltadb migrate --dev --to fs:./shared/db        the store that `serve --dev` would open
@@ -63,7 +64,7 @@ async fn migrate(config: Config, secrets: Secrets, from: Option<Place>, to: Plac
     destination.close().await.context("the destination")?;
     source.close().await.context("the source")?;
     let again = "; run the same command again, and the copy goes on";
-    let Tally { opened, written, removed, damaged, .. } =
+    let Tally { opened, written, removed, damaged, misnamed, .. } =
         copied.map_err(|error| match error.downcast_ref::<delta_core::Error>().map(delta_core::Error::code) {
             Some("occupied") => error,
             _ => anyhow::anyhow!("{error:#}{again}"),
@@ -72,7 +73,15 @@ async fn migrate(config: Config, secrets: Secrets, from: Option<Place>, to: Plac
         eprint_line(&format!(
             "{damaged} objects of {from} are damaged, and {to} is not a store; run `deltadb fsck`, then this again"
         ));
-        return Ok(ExitCode::from(DAMAGED));
+    }
+    if misnamed > 0 {
+        eprint_line(&format!(
+            "{misnamed} objects of {from} have names that are too long for {to}, which is not a store; start a server on the \
+             source, put their entities under shorter keys and delete the long ones, then run this again"
+        ));
+    }
+    if damaged + misnamed > 0 {
+        return Ok(ExitCode::from(LEFT_OUT));
     }
     let removed =
         if removed == 0 { String::new() } else { format!(", {removed} removed that an earlier attempt had copied") };
@@ -114,7 +123,7 @@ async fn copy(
             }
         })
         .await?;
-    if tally.damaged > 0 {
+    if tally.damaged + tally.misnamed > 0 {
         return Ok(tally);
     }
     bar.set_message("comparing");
