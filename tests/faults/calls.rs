@@ -46,7 +46,7 @@ fn a_call_that_fails_makes_no_answer_untrue_on_embedded() {
 
 #[test]
 fn a_call_that_fails_makes_no_answer_untrue_on_fs() {
-    some_calls_fail(Storage::Fs, &["write", "fdatasync", "fsync", "rename", "unlink", "mkdir", "openat"]);
+    some_calls_fail(Storage::Fs, &["write", "fdatasync", "fsync", "syncfs", "rename", "unlink", "mkdir", "openat"]);
 }
 
 /// A PUT whose outcome is unknown may not be seen and there after a restart, and a DELETE may be seen and undone.

@@ -160,7 +160,8 @@ pub fn script() -> Vec<Operation> {
     script.extend([
         Operation::put_schema("other", schema(3)),
         Operation::send("DELETE", "/schema/other", None, vec![(Thing::Schema("other"), None)]),
-        Operation::put_map("alpha", &[2, 3, 4, 6, 7], |key| document(6, key)),
+        // So many that storage fs syncs them all at once.
+        Operation::put_map("alpha", &[2, 3, 4, 6, 7, 14, 15, 16, 17, 18], |key| document(6, key)),
         Operation::delete("beta", 6),
         Operation::set("gamma", "chat"),
         Operation::put("gamma", 0, document(7, 0)),

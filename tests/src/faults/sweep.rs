@@ -14,6 +14,9 @@ use crate::storages::Storage;
 /// A thread that makes more calls of one kind in one request is not followed to its end.
 const NTH_MAX: u32 = 40;
 
+/// How many writes in one request are synced together, whatever they are called.
+const MANY: usize = 8;
+
 /// What to do.
 #[derive(Debug, Clone)]
 pub struct Sweep {
@@ -110,6 +113,7 @@ pub fn sweep(plan: &Sweep, progress: impl Fn(&Report, Point, Option<&str>) + Syn
 pub fn point(random: &mut Random, call: Call, fault: Fault) -> Point {
     let makes = |operation: &Operation| match call.name {
         "unlink" => operation.changes() && operation.after.iter().any(|(_, after)| after.is_none()),
+        "syncfs" => operation.after.len() >= MANY,
         _ => operation.after.iter().any(|(_, after)| after.is_some()),
     };
     let script = script();
