@@ -165,7 +165,10 @@ async fn a_token_ends_and_a_worker_renews_its_own_in_time() {
         let printed = cluster.main.output();
         printed.lines().filter(|line| line.contains("worker=w1") && line.contains("renews=true")).count() >= 2
     });
-    assert!(!cluster.main.output().lines().any(|line| line.contains("is gone") && line.contains("worker=w1")));
+    // On a busy machine it may have been silent for a while.
+    let printed = cluster.main.output();
+    let late = |line: &str| line.contains("has not subscribed again in time") && line.contains("worker=w1");
+    assert!(!printed.lines().any(late), "{printed}");
     cluster.main.admin().put("/entity/db/k", "1").expect(201);
 }
 
