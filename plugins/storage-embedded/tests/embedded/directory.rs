@@ -8,7 +8,7 @@ use delta_core::ErrorKind;
 use delta_core::storage::Storage;
 use delta_storage_embedded::{Config, EmbeddedStorage};
 
-use crate::support::{assert_passed, fill, helper_directory, open, run_helper, verify};
+use crate::support::{assert_passed, fill, helper_directory, open, run_helper, try_open, verify};
 
 fn store() -> (tempfile::TempDir, std::path::PathBuf) {
     let parent = tempfile::tempdir().unwrap();
@@ -18,7 +18,7 @@ fn store() -> (tempfile::TempDir, std::path::PathBuf) {
 
 #[track_caller]
 fn assert_taken(directory: &Path) {
-    let error = open(directory).unwrap_err();
+    let error = try_open(directory).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     let message = error.to_string();
     assert!(message.contains(directory.to_str().unwrap()) && message.contains("another process"), "{message}");

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use delta_core::conformance;
@@ -16,7 +17,21 @@ pub(crate) fn name(text: &str) -> ObjectName {
     conformance::name(Space::Entities, "0123abcd", text)
 }
 
+/// The store that nobody has open. A process that another test is just starting holds a copy of the lock for a moment.
 pub(crate) fn open(directory: &Path) -> delta_core::Result<EmbeddedStorage> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match try_open(directory) {
+            Err(error) if error.to_string().contains("another process") && Instant::now() < deadline => {
+                std::thread::yield_now();
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// The store, whoever has it open.
+pub(crate) fn try_open(directory: &Path) -> delta_core::Result<EmbeddedStorage> {
     EmbeddedStorage::open(&Config::new(directory))
 }
 
