@@ -153,6 +153,10 @@ impl Run {
                 let attached = attached.take().expect("attached");
                 seen.hit = was_hit(&if answer.is_some() { attached.detach() } else { attached.ended() });
                 if seen.hit && self.point.fault != Fault::Kill {
+                    // What a kill loses nothing of, a power cut would.
+                    if self.point.call.name == "syncfs" && outcome == Outcome::Done {
+                        return Err(format!("acknowledged although its sync failed: {answer:?}"));
+                    }
                     self.told(outcome, answer.as_ref(), server)?;
                     ledger.check(&mut client).map_err(|wrong| format!("before a restart: {wrong}"))?;
                 }
