@@ -3,19 +3,20 @@
 //! It never waits for company: a write that comes alone is written alone, and whatever comes meanwhile shares the next group.
 //! Nor does it wait for another process: a stripe that is taken goes to a thread of its own (`contended.rs`). There are a few
 //! such threads, each with stripes of its own, so that one prepares files while another waits for the disk; and each leaves
-//! the last sync of a group to the next one, whose first it is. The surprise: a lone write on a quick disk is written where it
-//! was called, because two changes of thread cost it a fifth of its time.
+//! the last sync of a group to the next one, whose first it is. The surprise: on a quick disk a few writes at a time go round
+//! all this (`alone.rs`), and a lone one is written where it was called, because two changes of thread cost it a fifth of its
+//! time.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use delta_core::storage::{Expect, ObjectName};
 use delta_core::{Error, Result};
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::alone::{Alone, Turn};
 use crate::config::Config;
 use crate::contended::Contended;
 use crate::failure::{again, failed, unreadable};
@@ -29,9 +30,6 @@ use crate::stripes::{Locks, Stripe, Stripes};
 const LANES: usize = 2;
 /// From how many writes on one sync of the whole file system costs less than to sync each file and directory.
 const TOGETHER_FROM: usize = 4;
-/// How long a write may have taken for the next one to be done where it is called: as long as an async thread may be blocked
-/// without harm to the others.
-const INLINE_COMMIT_MAX: Duration = Duration::from_millis(1);
 /// Why no more writes are taken after a commit panicked.
 const CUT_SHORT: &str = "a commit was cut short";
 
@@ -51,6 +49,7 @@ pub(crate) struct Worker {
     pub(crate) writer: Writer,
     stripes: Stripes,
     pub(crate) contended: Contended,
+    alone: Arc<Alone>,
 }
 
 /// The writes of a part of all stripes.
@@ -58,8 +57,6 @@ pub(crate) struct Worker {
 struct Lane {
     /// What waits for its thread.
     queue: Queue,
-    /// Held while its writes are done: whether the last group was of one write and quick, so that the next may be as well.
-    is_calm: Mutex<bool>,
     /// The store's directory where one `syncfs` of its file system is as good as syncing each file. It is opened for each lane,
     /// because each must hear of a failure, and the kernel tells each open file once.
     together: Option<File>,
@@ -73,9 +70,10 @@ impl Committer {
         for _ in 0..LANES {
             let root = writer.layout.root();
             let together = mount::whole_file_system(root).map_err(|error| unreadable(root, error))?;
-            lanes.push(Lane { queue: Queue::new(config, LANES), is_calm: Mutex::new(false), together });
+            lanes.push(Lane { queue: Queue::new(config, LANES), together });
         }
-        let worker = Arc::new(Worker { lanes, writer, stripes, contended: Contended::default() });
+        let (contended, alone) = (Contended::default(), Arc::default());
+        let worker = Arc::new(Worker { lanes, writer, stripes, contended, alone });
         let committer = Self { worker, inline, threads: Mutex::default() };
         for lane in 0..LANES {
             let working = committer.worker.clone();
@@ -93,27 +91,28 @@ impl Committer {
         let (place, stripe) = (self.worker.writer.layout.place(name)?, Stripe::of(name));
         let (answer, answered) = oneshot::channel();
         let demand = Demand { place, stripe, change, expect: expect.clone(), answer };
-        let lane = self.worker.lanes.get(stripe.part_of(LANES));
-        let lane = lane.ok_or_else(|| Error::internal("a stripe has no lane"))?;
-        if let Some(demand) = self.write_here(lane, demand)
-            && let Err((error, _)) = lane.queue.push(vec![demand])
-        {
-            return Err(error);
+        match self.worker.alone.begin() {
+            Some(turn) => self.write_alone(turn, demand),
+            None => {
+                let lane = self.worker.lanes.get(stripe.part_of(LANES));
+                let lane = lane.ok_or_else(|| Error::internal("a stripe has no lane"))?;
+                lane.queue.push(vec![demand]).map_err(|(error, _)| error)?;
+            }
         }
         answered.await.unwrap_or_else(|_| Err(self.cut_short()))
     }
 
-    /// Does a write that is alone; gives it back if it is not, if the disk is slow, or if no thread is to spare.
-    fn write_here(&self, lane: &Lane, demand: Demand) -> Option<Demand> {
-        let Ok(_permit) = self.inline.try_acquire() else { return Some(demand) };
-        let Ok(mut is_calm) = lane.is_calm.try_lock() else { return Some(demand) };
-        if !*is_calm || !lane.queue.is_idle() {
-            return Some(demand);
+    /// Does one write for itself: here if it may and an async thread stays free, else on a thread that may block.
+    fn write_alone(&self, turn: Turn, demand: Demand) {
+        let (may_block, worker) = (turn.may_block, self.worker.clone());
+        let write = move || {
+            worker.write_alone(vec![demand]);
+            drop(turn);
+        };
+        match self.inline.try_acquire() {
+            Ok(_permit) if may_block => write(),
+            _ => drop(tokio::task::spawn_blocking(write)),
         }
-        let begun = Instant::now();
-        self.worker.write_alone(vec![demand]);
-        *is_calm = begun.elapsed() < INLINE_COMMIT_MAX;
-        None
     }
 
     /// Writes several, each for itself, and answers in order.
@@ -167,6 +166,7 @@ impl Committer {
         let threads = std::mem::take(&mut *self.threads());
         // A thread panics only after it has dropped, and so answered, what it had taken.
         threads.into_iter().for_each(|thread| drop(thread.join()));
+        self.worker.alone.close();
         self.worker.contended.close();
         self.worker.writer.sidecars.close();
     }
@@ -193,10 +193,7 @@ impl Worker {
             if visible.len() + demands.len() == 0 {
                 return;
             }
-            let mut is_calm = lane.is_calm.lock().unwrap_or_else(PoisonError::into_inner);
-            let (begun, is_alone) = (Instant::now(), visible.len() + demands.len() == 1);
             (visible, demands) = self.turn(lane, visible, demands);
-            *is_calm = is_alone && visible.len() == 0 && begun.elapsed() < INLINE_COMMIT_MAX;
         }
     }
 

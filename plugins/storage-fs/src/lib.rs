@@ -5,6 +5,7 @@
 //! all there is. The surprise: writes that wait at the same time share each of these steps, and each is still answered only
 //! after its own directory was synced.
 
+mod alone;
 mod committer;
 mod config;
 mod contended;

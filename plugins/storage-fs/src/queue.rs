@@ -127,12 +127,6 @@ impl Queue {
         self.waiting().take(self.commit_writes_max.saturating_sub(others))
     }
 
-    /// Whether nothing waits and writes are taken.
-    pub(crate) fn is_idle(&self) -> bool {
-        let waiting = self.waiting();
-        waiting.demands.is_empty() && waiting.end.is_none()
-    }
-
     /// Whether writes are taken; the error says why not.
     pub(crate) fn accepts(&self) -> Result<()> {
         self.waiting().accepts()

@@ -1,0 +1,149 @@
+//! Which writes are done each for itself: all, while the disk is quick and they are few.
+//!
+//! A disk that syncs many files at the same time finishes them sooner than a sync of the whole file system, which waits for
+//! everything; one that syncs them one after the other does not, and then writes had better share. The surprise: nothing is
+//! known of the disk beforehand. What such writes have taken lately decides, and from time to time one tries again.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How many are done at the same time.
+const ALONE_MAX: usize = 16;
+/// How long they may take on average for the next to be done so, too.
+const ALONE_TIME_MAX: Duration = Duration::from_millis(4);
+/// How long after they took longer one tries again.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long they may take on average for one to be done where it is called: as long as an async thread may be blocked without
+/// harm to the others.
+const HERE_TIME_MAX: Duration = Duration::from_millis(1);
+/// How many the average is of, about.
+const AVERAGED: u32 = 32;
+
+/// The writes that are done each for itself.
+#[derive(Debug, Default)]
+pub(crate) struct Alone {
+    state: Mutex<State>,
+    ended: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    running: usize,
+    is_closed: bool,
+    average: Duration,
+    /// When the average became too long.
+    slow_since: Option<Instant>,
+}
+
+/// The right to do one write for itself, given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    alone: Arc<Alone>,
+    begun: Instant,
+    /// Whether it tries again after a pause.
+    is_trial: bool,
+    /// Whether it may be done on an async thread.
+    pub(crate) may_block: bool,
+}
+
+impl Alone {
+    /// A turn, unless enough others have one, they take too long, or the store is closed.
+    pub(crate) fn begin(self: &Arc<Self>) -> Option<Turn> {
+        let (begun, mut state) = (Instant::now(), self.state());
+        let is_trial = state.slow_since.is_some();
+        let is_pause = state.slow_since.is_some_and(|since| begun < since + PAUSE);
+        if state.is_closed || is_pause || state.running >= ALONE_MAX {
+            return None;
+        }
+        if is_trial {
+            // The next one waits for as long again.
+            state.slow_since = Some(begun);
+        }
+        state.running += 1;
+        let may_block = state.running == 1 && !is_trial && state.average < HERE_TIME_MAX;
+        Some(Turn { alone: self.clone(), begun, is_trial, may_block })
+    }
+
+    /// Gives no more turns, and waits until all have ended. Blocks.
+    pub(crate) fn close(&self) {
+        let mut state = self.state();
+        state.is_closed = true;
+        while state.running > 0 {
+            state = self.ended.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let took = self.begun.elapsed();
+        let mut state = self.alone.state();
+        state.running -= 1;
+        state.average = match self.is_trial {
+            true => took,
+            false => (state.average * (AVERAGED - 1) + took) / AVERAGED,
+        };
+        let is_slow = state.average > ALONE_TIME_MAX;
+        state.slow_since = is_slow.then(|| state.slow_since.unwrap_or_else(Instant::now));
+        drop(state);
+        self.alone.ended.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A turn that looks as if it had begun earlier.
+    fn begun_before(alone: &Arc<Alone>, ago: Duration) -> Turn {
+        let mut turn = alone.begin().unwrap();
+        turn.begun -= ago;
+        turn
+    }
+
+    #[test]
+    fn a_few_at_a_time_and_the_first_one_may_block() {
+        let alone = Arc::new(Alone::default());
+        let mut turns: Vec<_> = (0..ALONE_MAX).map(|_| alone.begin().unwrap()).collect();
+        assert_eq!(turns.iter().filter(|turn| turn.may_block).count(), 1);
+        assert!(alone.begin().is_none());
+        turns.pop();
+        assert!(alone.begin().is_some());
+    }
+
+    #[test]
+    fn what_takes_too_long_ends_it_until_a_trial_is_quick() {
+        let alone = Arc::new(Alone::default());
+        drop(begun_before(&alone, ALONE_TIME_MAX * AVERAGED * 2));
+        assert!(alone.begin().is_none(), "the average is twice as long as it may be");
+        let after_a_pause = || alone.state().slow_since = Instant::now().checked_sub(PAUSE);
+        after_a_pause();
+        let trial = begun_before(&alone, ALONE_TIME_MAX * 2);
+        assert!(alone.begin().is_none(), "one trial a pause");
+        assert!(!trial.may_block, "nobody knows how long it takes");
+        drop(trial);
+        assert!(alone.begin().is_none(), "the trial took too long as well");
+        after_a_pause();
+        drop(alone.begin().unwrap());
+        assert!(alone.begin().unwrap().may_block, "the trial was quick");
+    }
+
+    #[test]
+    fn closing_waits_for_all_and_admits_no_other() {
+        let alone = Arc::new(Alone::default());
+        let turn = alone.begin().unwrap();
+        std::thread::scope(|scope| {
+            let closing = scope.spawn(|| alone.close());
+            while !alone.state().is_closed {
+                std::thread::yield_now();
+            }
+            assert!(!closing.is_finished());
+            assert!(alone.begin().is_none());
+            drop(turn);
+        });
+    }
+}
