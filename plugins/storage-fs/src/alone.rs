@@ -1,4 +1,4 @@
-//! Which writes are done each for itself: all, while the disk is quick and they are few.
+//! Which writes are done each for itself: all, while they are few and the disk is quick, or nothing is gained by sharing.
 //!
 //! A disk that syncs many files at the same time finishes them sooner than a sync of the whole file system, which waits for
 //! everything; one that syncs them one after the other does not, and then writes had better share. The surprise: nothing is
@@ -20,8 +20,10 @@ const HERE_TIME_MAX: Duration = Duration::from_millis(1);
 const AVERAGED: u32 = 32;
 
 /// The writes that are done each for itself.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Alone {
+    /// Whether one sync can stand for many writes.
+    can_share: bool,
     state: Mutex<State>,
     ended: Condvar,
 }
@@ -47,9 +49,18 @@ pub(crate) struct Turn {
 }
 
 impl Alone {
+    /// Nothing is known yet, but whether one sync can stand for many writes.
+    pub(crate) fn new(can_share: bool) -> Self {
+        Self { can_share, state: Mutex::default(), ended: Condvar::new() }
+    }
+
     /// A turn, unless enough others have one, they take too long, or the store is closed.
     pub(crate) fn begin(self: &Arc<Self>) -> Option<Turn> {
-        let (begun, mut state) = (Instant::now(), self.state());
+        self.begin_at(Instant::now())
+    }
+
+    fn begin_at(self: &Arc<Self>, begun: Instant) -> Option<Turn> {
+        let mut state = self.state();
         let is_trial = state.slow_since.is_some();
         let is_pause = state.slow_since.is_some_and(|since| begun < since + PAUSE);
         if state.is_closed || is_pause || state.running >= ALONE_MAX {
@@ -87,7 +98,7 @@ impl Drop for Turn {
             true => took,
             false => (state.average * (AVERAGED - 1) + took) / AVERAGED,
         };
-        let is_slow = state.average > ALONE_TIME_MAX;
+        let is_slow = self.alone.can_share && state.average > ALONE_TIME_MAX;
         state.slow_since = is_slow.then(|| state.slow_since.unwrap_or_else(Instant::now));
         drop(state);
         self.alone.ended.notify_all();
@@ -98,16 +109,14 @@ impl Drop for Turn {
 mod tests {
     use super::*;
 
-    /// A turn that looks as if it had begun earlier.
-    fn begun_before(alone: &Arc<Alone>, ago: Duration) -> Turn {
-        let mut turn = alone.begin().unwrap();
-        turn.begun -= ago;
-        turn
+    /// A write that looks as if it took so long.
+    fn takes(mut turn: Turn, time: Duration) {
+        turn.begun = Instant::now().checked_sub(time).unwrap();
     }
 
     #[test]
     fn a_few_at_a_time_and_the_first_one_may_block() {
-        let alone = Arc::new(Alone::default());
+        let alone = Arc::new(Alone::new(true));
         let mut turns: Vec<_> = (0..ALONE_MAX).map(|_| alone.begin().unwrap()).collect();
         assert_eq!(turns.iter().filter(|turn| turn.may_block).count(), 1);
         assert!(alone.begin().is_none());
@@ -117,24 +126,31 @@ mod tests {
 
     #[test]
     fn what_takes_too_long_ends_it_until_a_trial_is_quick() {
-        let alone = Arc::new(Alone::default());
-        drop(begun_before(&alone, ALONE_TIME_MAX * AVERAGED * 2));
-        assert!(alone.begin().is_none(), "the average is twice as long as it may be");
-        let after_a_pause = || alone.state().slow_since = Instant::now().checked_sub(PAUSE);
-        after_a_pause();
-        let trial = begun_before(&alone, ALONE_TIME_MAX * 2);
-        assert!(alone.begin().is_none(), "one trial a pause");
+        let alone = Arc::new(Alone::new(true));
+        let start = Instant::now();
+        takes(alone.begin().unwrap(), ALONE_TIME_MAX * AVERAGED * 2);
+        assert!(alone.begin_at(start).is_none(), "the average is twice as long as it may be");
+        let (later, last) = (start + Duration::from_secs(60), start + Duration::from_secs(120));
+        let trial = alone.begin_at(later).unwrap();
+        assert!(alone.begin_at(later + PAUSE / 2).is_none(), "one trial a pause");
         assert!(!trial.may_block, "nobody knows how long it takes");
-        drop(trial);
-        assert!(alone.begin().is_none(), "the trial took too long as well");
-        after_a_pause();
-        drop(alone.begin().unwrap());
-        assert!(alone.begin().unwrap().may_block, "the trial was quick");
+        takes(trial, ALONE_TIME_MAX * 2);
+        assert!(alone.begin_at(later + PAUSE / 2).is_none(), "the trial took too long as well");
+        // It ends before it began, so it took no time at all.
+        drop(alone.begin_at(last).unwrap());
+        assert!(alone.begin_at(last).unwrap().may_block, "the trial was quick");
+    }
+
+    #[test]
+    fn where_nothing_is_gained_by_sharing_it_never_ends() {
+        let alone = Arc::new(Alone::new(false));
+        takes(alone.begin().unwrap(), ALONE_TIME_MAX * AVERAGED * 2);
+        assert!(!alone.begin().unwrap().may_block, "but it is too slow for an async thread");
     }
 
     #[test]
     fn closing_waits_for_all_and_admits_no_other() {
-        let alone = Arc::new(Alone::default());
+        let alone = Arc::new(Alone::new(true));
         let turn = alone.begin().unwrap();
         std::thread::scope(|scope| {
             let closing = scope.spawn(|| alone.close());

@@ -72,7 +72,8 @@ impl Committer {
             let together = mount::whole_file_system(root).map_err(|error| unreadable(root, error))?;
             lanes.push(Lane { queue: Queue::new(config, LANES), together });
         }
-        let (contended, alone) = (Contended::default(), Arc::default());
+        let alone = Alone::new(lanes.iter().all(|lane| lane.together.is_some()));
+        let (contended, alone) = (Contended::default(), Arc::new(alone));
         let worker = Arc::new(Worker { lanes, writer, stripes, contended, alone });
         let committer = Self { worker, inline, threads: Mutex::default() };
         for lane in 0..LANES {
