@@ -7,7 +7,7 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How many are done at the same time.
+/// How many are done at the same time, and how many writes of all kinds are few.
 const ALONE_MAX: usize = 16;
 /// How long they may take on average for the next to be done so, too.
 const ALONE_TIME_MAX: Duration = Duration::from_millis(4);
@@ -30,12 +30,19 @@ pub(crate) struct Alone {
 
 #[derive(Debug, Default)]
 struct State {
+    /// All writes, those that share as well.
+    under_way: usize,
+    /// Those for themselves.
     running: usize,
     is_closed: bool,
     average: Duration,
     /// When the average became too long.
     slow_since: Option<Instant>,
 }
+
+/// A write, counted until it is dropped.
+#[derive(Debug)]
+pub(crate) struct UnderWay<'a>(&'a Alone);
 
 /// The right to do one write for itself, given back when it is dropped.
 #[derive(Debug)]
@@ -54,7 +61,13 @@ impl Alone {
         Self { can_share, state: Mutex::default(), ended: Condvar::new() }
     }
 
-    /// A turn, unless enough others have one, they take too long, or the store is closed.
+    /// Counts a write, however it will be done.
+    pub(crate) fn count(&self) -> UnderWay<'_> {
+        self.state().under_way += 1;
+        UnderWay(self)
+    }
+
+    /// A turn for a write that is counted, unless there are too many, they take too long, or the store is closed.
     pub(crate) fn begin(self: &Arc<Self>) -> Option<Turn> {
         self.begin_at(Instant::now())
     }
@@ -63,7 +76,9 @@ impl Alone {
         let mut state = self.state();
         let is_trial = state.slow_since.is_some();
         let is_pause = state.slow_since.is_some_and(|since| begun < since + PAUSE);
-        if state.is_closed || is_pause || state.running >= ALONE_MAX {
+        // A write that its caller has given up is done, and not counted.
+        let is_crowd = state.under_way > ALONE_MAX || state.running >= ALONE_MAX;
+        if state.is_closed || is_pause || is_crowd {
             return None;
         }
         if is_trial {
@@ -71,7 +86,7 @@ impl Alone {
             state.slow_since = Some(begun);
         }
         state.running += 1;
-        let may_block = state.running == 1 && !is_trial && state.average < HERE_TIME_MAX;
+        let may_block = state.under_way == 1 && !is_trial && state.average < HERE_TIME_MAX;
         Some(Turn { alone: self.clone(), begun, is_trial, may_block })
     }
 
@@ -86,6 +101,12 @@ impl Alone {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.state().under_way -= 1;
     }
 }
 
@@ -117,11 +138,17 @@ mod tests {
     #[test]
     fn a_few_at_a_time_and_the_first_one_may_block() {
         let alone = Arc::new(Alone::new(true));
-        let mut turns: Vec<_> = (0..ALONE_MAX).map(|_| alone.begin().unwrap()).collect();
-        assert_eq!(turns.iter().filter(|turn| turn.may_block).count(), 1);
+        let mut writes: Vec<_> = (0..ALONE_MAX).map(|_| (alone.count(), alone.begin().unwrap())).collect();
+        assert_eq!(writes.iter().filter(|(_, turn)| turn.may_block).count(), 1);
+        let another = alone.count();
         assert!(alone.begin().is_none());
-        turns.pop();
+        drop(another);
+        assert!(alone.begin().is_none(), "16 go on, although one may have been given up");
+        writes.pop();
         assert!(alone.begin().is_some());
+        drop(writes);
+        let _one = alone.count();
+        assert!(alone.begin().unwrap().may_block);
     }
 
     #[test]
@@ -138,12 +165,14 @@ mod tests {
         assert!(alone.begin_at(later + PAUSE / 2).is_none(), "the trial took too long as well");
         // It ends before it began, so it took no time at all.
         drop(alone.begin_at(last).unwrap());
+        let _one = alone.count();
         assert!(alone.begin_at(last).unwrap().may_block, "the trial was quick");
     }
 
     #[test]
     fn where_nothing_is_gained_by_sharing_it_never_ends() {
         let alone = Arc::new(Alone::new(false));
+        let _one = alone.count();
         takes(alone.begin().unwrap(), ALONE_TIME_MAX * AVERAGED * 2);
         assert!(!alone.begin().unwrap().may_block, "but it is too slow for an async thread");
     }

@@ -92,6 +92,7 @@ impl Committer {
         let (place, stripe) = (self.worker.writer.layout.place(name)?, Stripe::of(name));
         let (answer, answered) = oneshot::channel();
         let demand = Demand { place, stripe, change, expect: expect.clone(), answer };
+        let _counted = self.worker.alone.count();
         match self.worker.alone.begin() {
             Some(turn) => self.write_alone(turn, demand),
             None => {
