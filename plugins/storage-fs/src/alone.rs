@@ -86,7 +86,7 @@ impl Alone {
             state.slow_since = Some(begun);
         }
         state.running += 1;
-        let may_block = state.under_way == 1 && !is_trial && state.average < HERE_TIME_MAX;
+        let may_block = state.under_way == 1 && state.average < HERE_TIME_MAX;
         Some(Turn { alone: self.clone(), begun, is_trial, may_block })
     }
 
@@ -147,14 +147,17 @@ mod tests {
         writes.pop();
         assert!(alone.begin().is_some());
         drop(writes);
+        let sharing: Vec<_> = (0..ALONE_MAX).map(|_| alone.count()).collect();
         let _one = alone.count();
+        assert!(alone.begin().is_none(), "those that share are a crowd as well");
+        drop(sharing);
         assert!(alone.begin().unwrap().may_block);
     }
 
     #[test]
     fn what_takes_too_long_ends_it_until_a_trial_is_quick() {
         let alone = Arc::new(Alone::new(true));
-        let start = Instant::now();
+        let (start, _one) = (Instant::now(), alone.count());
         takes(alone.begin().unwrap(), ALONE_TIME_MAX * AVERAGED * 2);
         assert!(alone.begin_at(start).is_none(), "the average is twice as long as it may be");
         let (later, last) = (start + Duration::from_secs(60), start + Duration::from_secs(120));
@@ -165,7 +168,6 @@ mod tests {
         assert!(alone.begin_at(later + PAUSE / 2).is_none(), "the trial took too long as well");
         // It ends before it began, so it took no time at all.
         drop(alone.begin_at(last).unwrap());
-        let _one = alone.count();
         assert!(alone.begin_at(last).unwrap().may_block, "the trial was quick");
     }
 
