@@ -2,7 +2,7 @@
 //!
 //! A write happens under a `flock` of the name's stripe: check, temp file, fdatasync, rename, fsync of the directory. Readers
 //! take no lock, because a rename swaps one complete file for another. What it refuses to own: memory; the files are
-//! all there is. The surprise: writes that wait at the same time share each of these steps, and each is still answered only
+//! all there is. The surprise: many writes at the same time share each of these steps, and each is still answered only
 //! after its own directory was synced.
 
 mod alone;
