@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use delta_core::conformance::{self, object};
 use delta_core::storage::{Expect, ObjectName, Space, Storage};
@@ -95,6 +96,28 @@ async fn only_the_owner_can_read_and_no_temporary_file_stays() {
         assert_eq!(mode, if file.is_dir() { 0o700 } else { 0o600 }, "{}", file.display());
         assert!(!file.file_name().unwrap().to_str().unwrap().starts_with(".t-"), "{}", file.display());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_written_after_closing() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = Arc::new(open(directory.path(), Access::Alone).unwrap());
+    let put = |at: u64| {
+        let storage = storage.clone();
+        tokio::spawn(async move { storage.put(&name(&format!("k{at}")), &object(at, 10), &Expect::Absent).await })
+    };
+    let puts: Vec<_> = (0..16).map(put).collect();
+    let is_begun = || walk(directory.path()).iter().any(|path| path.to_string_lossy().contains("/.t-"));
+    while !is_begun() && !puts.iter().all(tokio::task::JoinHandle::is_finished) {
+        tokio::task::yield_now().await;
+    }
+    storage.close().await.unwrap();
+    let closed = walk(directory.path());
+    for (at, put) in puts.into_iter().enumerate() {
+        let file = format!("k{at}.json.enc");
+        assert_eq!(put.await.unwrap().is_ok(), closed.iter().any(|path| path.ends_with(&file)), "{file}");
+    }
+    assert_eq!(walk(directory.path()), closed);
 }
 
 #[tokio::test]
